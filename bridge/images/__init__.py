@@ -1,0 +1,1 @@
+"""Images: axes, reading, writing and previews; an image is an ``xarray.DataArray``."""

@@ -1,0 +1,1 @@
+"""A package run on an image of any size: plan, execute, judge, report."""

@@ -1,0 +1,1 @@
+"""BioImage Model Zoo packages: opening, checking, consent and weights."""

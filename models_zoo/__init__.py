@@ -1,0 +1,1 @@
+"""One folder per network: everything there is to know about it."""
