@@ -1,0 +1,636 @@
+"""Run a package on an image of any size: open, bind, normalise, choose, plan, execute, judge, report.
+
+:class:`Predictor` keeps a package's loaded network for many images and may be used by several
+threads at once. Files are the business of the jobs; here images and sinks are values.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, overload
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bridge.errors import ImageError, MemoryShortage
+from bridge.progress import Progress, silent
+from bridge.runtime import execute, memory, verdict
+from bridge.runtime.bind import Bound, bind
+from bridge.runtime.blocks import ArraySink, ScratchSink, finish_whole
+from bridge.runtime.choose import Choice, bytes_per_pixel, choose_network, measure_dim
+from bridge.runtime.device import find_device
+from bridge.runtime.engine import Engine, Precision
+from bridge.runtime.execute import Item, Layout, Sink, Work
+from bridge.runtime.geometry import Geometry, SizeRule, read_geometry
+from bridge.runtime.locality import declared_locality
+from bridge.runtime.plan import Locality, TilePlan, common_rule, pad_to_valid, plan_tiles
+from bridge.runtime.processing import Pipeline, Statistics
+from bridge.runtime.verdict import Tally
+from bridge.zoo.package import Package
+
+_CPU_BUDGET_BYTES = 600 << 20
+_ASSUMED_BYTES_PER_PIXEL = 2000.0
+_SMALL_WORK_PIXELS = 4e6
+_MOST_GPU_BATCH = 32
+_DIMS = ("t", "c", "z", "y", "x")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run; the defaults choose.
+
+    Attributes
+    ----------
+    tile : int
+        Longest edge of a window in input pixels; 0 lets memory decide.
+    halo : int or None
+        Input pixels read around what is kept of a tile; None takes what the network needs.
+    batch : int
+        Tiles per forward pass; 0 chooses.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    engine : str
+        ``auto``, ``openvino``, ``onnxruntime``, ``torch`` or ``torchscript``.
+    precision : str
+        ``float32``, ``bfloat16`` or ``float16``.
+    channel : int
+        Channel of the image to use, from 1; 0 for all.
+    trust : bool
+        Whether the package's own code may run.
+    threads : int
+        CPU threads of one forward pass; 0 for one per core.
+    """
+
+    tile: int = 0
+    halo: int | None = None
+    batch: int = 0
+    device: str = "auto"
+    engine: Engine | Literal["auto"] = "auto"
+    precision: Precision = "float32"
+    channel: int = 0
+    trust: bool = False
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """What a sink for one output has to hold.
+
+    Attributes
+    ----------
+    name : str
+        The output's id.
+    dims, shape, dtype
+        Of the output image.
+    attrs : dict
+        ``pixel_size_nm``, ``channel_names``, ``frame_interval_s`` where known.
+    fingerprint : str
+        Names the tiles; two runs with the same one write the same steps.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    attrs: Mapping[str, Any]
+    fingerprint: str
+
+
+SinkFactory = Callable[[OutputSpec], AbstractContextManager[Sink]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did.
+
+    Attributes
+    ----------
+    report : dict
+        JSON values: package, engine and why, plan, ranges, seconds.
+    warnings : list of str
+        What a user should look at.
+    """
+
+    report: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
+
+
+class Predictor:
+    """A package, ready to run on many images.
+
+    Parameters
+    ----------
+    package : Package
+        An opened package.
+    settings : Settings
+        How to run it.
+
+    Raises
+    ------
+    DeviceError, PackageError
+        The device is not here, or the description cannot be used.
+    """
+
+    def __init__(self, package: Package, settings: Settings | None = None) -> None:
+        self.package = package
+        self.settings = settings or Settings()
+        self.geometry = read_geometry(package.description)
+        self.device = find_device(self.settings.device, threads=self.settings.threads)
+        self._pipeline = self._new_pipeline()
+        self._lock = threading.Lock()
+        self._choice: Choice | None = None
+        self._contents: dict[str, NDArray[Any]] | None = None
+        self._typical: dict[str, Tally] = {}
+        self._localities: dict[str, tuple[Locality, SizeRule]] = {}
+
+    def run(
+        self,
+        images: Mapping[str, xr.DataArray],
+        sinks: SinkFactory,
+        progress: Progress = silent,
+    ) -> Outcome:
+        """Run the package on one image (or one per input).
+
+        Parameters
+        ----------
+        images : mapping
+            Per input name; lazy images are read window by window.
+        sinks : callable
+            Gives, per output, a context manager whose value is written to. It commits when left
+            without an error.
+        progress : Progress
+            Told after every batch of tiles.
+
+        Returns
+        -------
+        Outcome
+
+        Raises
+        ------
+        ImageError
+            An image doesn't fit the model.
+        VerdictError
+            An output is constant, black, NaN or saturated; nothing is committed.
+        MemoryShortage
+            Not even the smallest tile fits.
+        """
+        started = time.perf_counter()
+        bound = bind(images, self.package.description, self.geometry, channel=self.settings.channel)
+        choice = self._choose(bound)
+        most_pixels = self._most_pixels(bound)
+        while True:
+            plan, notes = self._plan(bound, most_pixels)
+            try:
+                work = self._execute(bound, choice, plan, sinks, progress)
+                break
+            except MemoryShortage:
+                if most_pixels <= 64 * 64 or plan.window_pixels <= 64 * 64:
+                    raise
+                most_pixels = plan.window_pixels // 2
+                progress(0, 1, "out of memory: again with smaller tiles")
+        seconds = time.perf_counter() - started
+        return self._outcome(bound, choice, plan, work, notes, seconds)
+
+    def _new_pipeline(self) -> Pipeline:
+        return Pipeline(self.package, self.geometry, trusted=self.settings.trust)
+
+    # -- choosing ------------------------------------------------------------------------------
+
+    def _choose(self, bound: Bound) -> Choice:
+        with self._lock:
+            if self._choice is None:
+                pixels = math.prod(bound.sizes.values()) * math.prod(bound.batch_sizes.values())
+                self._choice = choose_network(
+                    self.package,
+                    self.geometry,
+                    self._test_contents(),
+                    engine=self.settings.engine,
+                    device=self.device,
+                    precision=self.settings.precision,
+                    trust=self.settings.trust,
+                    is_small=pixels < _SMALL_WORK_PIXELS,
+                )
+            return self._choice
+
+    def _test_contents(self) -> dict[str, NDArray[Any]]:
+        """Give the preprocessed test input per input name; noise where there is none."""
+        if self._contents is None:
+            contents = {}
+            generator = np.random.default_rng(0)
+            for tensor, descriptor in zip(
+                self.geometry.inputs, self.package.description.inputs, strict=True
+            ):
+                raw = _read_test_tensor(self.package, descriptor.test_tensor)
+                if raw is None or raw.ndim != len(tensor.dims):
+                    shape = [
+                        tensor.rules[d].minimum if d in tensor.tiled else (tensor.n_channels or 1) if d == "c" else 1
+                        for d in tensor.dims
+                    ]
+                    contents[tensor.name] = generator.standard_normal(shape).astype(np.float32)
+                    continue
+                tally = Tally()
+                tally.add(raw)
+                self._typical[tensor.name] = tally
+                if "b" in tensor.dims:
+                    raw = np.take(raw, [0], axis=tensor.dims.index("b"))
+                contents[tensor.name] = self._normalised(tensor.name, raw)
+            self._contents = contents
+        return self._contents
+
+    def _normalised(self, name: str, raw: NDArray[Any]) -> NDArray[Any]:
+        """Preprocess a test tensor with its own statistics."""
+        from bridge.runtime.windows import TensorSource  # noqa: PLC0415 - one use, next to its reason
+
+        tensor = self.geometry.input(name)
+        dims = list(tensor.dims)
+        image = xr.DataArray(raw, dims=dims).isel(b=0) if "b" in dims else xr.DataArray(raw, dims=dims)
+        source = {name: TensorSource(image, tensor)}
+        stat = {
+            **self._pipeline.measure(source, [{}], of_all_items=True),
+            **self._pipeline.measure(source, [{}], of_all_items=False),
+        }
+        try:
+            return self._pipeline.preprocess(name, raw, stat)
+        except KeyError:  # normalised by another input's statistics
+            return raw.astype(np.float32)
+
+    # -- planning ------------------------------------------------------------------------------
+
+    def _most_pixels(self, bound: Bound) -> int:
+        """Give how many reference pixels one window may have."""
+        free = memory.available_bytes()
+        if self.device.name.startswith("cuda"):
+            import torch  # noqa: PLC0415
+
+            budget = int(torch.cuda.mem_get_info(self.device.name)[0] * 0.6)
+        else:
+            budget = int(min(_CPU_BUDGET_BYTES, 0.4 * free))
+        padded = math.prod(self._padded(bound).values())
+        if padded * _ASSUMED_BYTES_PER_PIXEL <= budget:
+            return padded
+        choice = self._choice
+        assert choice is not None
+        with self._lock:
+            cost = bytes_per_pixel(self.package, choice.network, self.geometry, self._test_contents())
+        return max(64 * 64, int(budget / cost))
+
+    def _padded(self, bound: Bound) -> dict[str, int]:
+        return {
+            d: pad_to_valid(n, self._rule(d), self._stride(d), dim=d) for d, n in bound.sizes.items()
+        }
+
+    def _rule(self, dim: str) -> SizeRule:
+        return self._localities[dim][1] if dim in self._localities else common_rule(self.geometry, dim)
+
+    def _stride(self, dim: str) -> int:
+        return self._localities[dim][0].stride if dim in self._localities else 1
+
+    def _plan(self, bound: Bound, most_pixels: int) -> tuple[TilePlan, list[str]]:
+        tile = self.settings.tile
+        whole = self._padded(bound)
+        rules = {d: common_rule(self.geometry, d) for d in self.geometry.tiled}
+        fits_whole = math.prod(whole.values()) <= most_pixels and all(
+            (not tile or n <= tile) and (rules[d].step or n == rules[d].minimum)
+            for d, n in whole.items()
+        )
+        notes: list[str] = []
+        if fits_whole:
+            localities = {d: Locality(0, 0, 1) for d in self.geometry.tiled}
+            return plan_tiles(self.geometry, bound.sizes, localities, most_pixels=most_pixels), notes
+        localities = {}
+        for dim in self.geometry.tiled:
+            localities[dim], rules[dim] = self._locality(dim, notes)
+        plan = plan_tiles(
+            self.geometry,
+            bound.sizes,
+            localities,
+            most_pixels=most_pixels,
+            longest=tile or None,
+            rules=rules,
+        )
+        if plan.is_blended:
+            notes.append(
+                "The network's output depends on the whole image (global statistics or attention), so tiles cannot "
+                "be exact: they overlap and are blended. Use a larger --tile, or one tile, to avoid it."
+            )
+        longest = max((a.window for a in plan.axes.values()), default=0)
+        if tile and longest > tile:
+            notes.append(f"Tiles of {tile} are smaller than the network's reach allows; {longest} were used.")
+        return plan, notes
+
+    def _locality(self, dim: str, notes: list[str]) -> tuple[Locality, SizeRule]:
+        """Give the reach to use along one dim: the larger of what is declared and measured."""
+        declared = declared_locality(self.geometry, dim)
+        with self._lock:
+            if dim not in self._localities:
+                assert self._choice is not None
+                measured = measure_dim(
+                    self.package, self._choice.network, self.geometry, self._test_contents(), dim
+                )
+                self._localities[dim] = (measured.locality, measured.rule)
+            measured_locality, rule = self._localities[dim]
+        if not measured_locality.is_bounded:
+            return measured_locality, rule
+        needed = max(measured_locality.lead, measured_locality.trail)
+        halo = self.settings.halo
+        if halo is not None:
+            if halo < needed:
+                notes.append(
+                    f"The halo of {halo} asked for is smaller than the {needed} pixels along {dim} that the network "
+                    "sees: tiles will differ from the whole image near their borders."
+                )
+            shift = max(0, measured_locality.trail - measured_locality.lead)
+            return replace(measured_locality, lead=halo, trail=halo + shift), rule
+        promised = max(declared.lead, declared.trail)
+        if promised and promised < needed:
+            notes.append(
+                f"The package declares a halo of {promised} pixels along {dim}, but its network sees {needed}: "
+                f"{needed} were used."
+            )
+        used = replace(
+            measured_locality,
+            lead=max(declared.lead, measured_locality.lead),
+            trail=max(declared.trail, measured_locality.trail),
+        )
+        if rule.step == 0 and used.lead + used.trail >= rule.minimum:
+            used = measured_locality
+        return used, rule
+
+    # -- running -------------------------------------------------------------------------------
+
+    def _execute(
+        self,
+        bound: Bound,
+        choice: Choice,
+        plan: TilePlan,
+        sinks: SinkFactory,
+        progress: Progress,
+    ) -> Work:
+        pipeline = self._new_pipeline()
+        items = bound.items
+        layouts = {t.name: self._layout(t.name, bound, choice) for t in self.geometry.outputs}
+        work = Work(
+            network=choice.network,
+            geometry=self.geometry,
+            pipeline=pipeline,
+            plan=plan,
+            sources=bound.sources,
+            items=items,
+            statistics=_LazyStatistics(pipeline, bound, items),
+            layouts=layouts,
+            sinks={},
+            batch=self._batch(plan, len(items)),
+            seen={name: Tally() for name in bound.sources},
+        )
+        with ExitStack() as stack:
+            finals = {
+                name: stack.enter_context(sinks(self._spec(name, bound, layouts[name], plan)))
+                for name in layouts
+            }
+            if plan.is_blended or pipeline.needs_whole_output:
+                scratch = {
+                    name: stack.enter_context(ScratchSink(layout, adds=plan.is_blended))
+                    for name, layout in layouts.items()
+                }
+                raw = replace(work, sinks=scratch, is_raw=True, tallies={})
+                execute.run(raw, progress)
+                finish_whole(work, scratch, finals)
+            else:
+                done: Sequence[frozenset[str]] = [
+                    getattr(sink, "finished", frozenset()) for sink in finals.values()
+                ]
+                work = replace(work, sinks=finals, done=frozenset.intersection(*map(frozenset, done)))
+                execute.run(work, progress)
+            self._judge(work)
+        return work
+
+    def _judge(self, work: Work) -> None:
+        image = next(iter(work.seen.values()))
+        typical = next(iter(self._typical.values()), None)
+        for name, tally in work.tallies.items():
+            label = f"output '{name}'" if len(work.tallies) > 1 else "the output"
+            verdict.judge(label, tally, image, typical)
+
+    def _batch(self, plan: TilePlan, n_items: int) -> int:
+        limit = self.geometry.max_batch
+        most = len(plan) * n_items if limit is None else limit
+        wanted = self.settings.batch or (1 if self.device.is_cpu else _MOST_GPU_BATCH)
+        if not self.settings.batch and not self.device.is_cpu:
+            cost = _ASSUMED_BYTES_PER_PIXEL * plan.window_pixels
+            wanted = min(wanted, max(1, int(memory.available_bytes() * 0.2 / cost)))
+        return max(1, min(wanted, most))
+
+    def _layout(self, name: str, bound: Bound, choice: Choice) -> Layout:
+        tensor = next(t for t in self.geometry.outputs if t.name == name)
+        sizes = dict(bound.batch_sizes)
+        for dim in tensor.tiled:
+            sizes[dim] = tensor.affines[dim].size(bound.sizes[dim])
+        if "c" in tensor.dims:
+            n_channels = tensor.n_channels or self._count_channels(name, choice)
+            if n_channels > 1:
+                sizes["c"] = n_channels
+        small = [d for d in tensor.tiled if sizes[d] < 1]
+        if small:
+            raise ImageError(
+                "image",
+                f"{bound.sizes[small[0]]} pixels along {small[0]}",
+                "an image large enough for the network to give at least one pixel",
+                "",
+            )
+        dims = tuple(d for d in _DIMS if d in sizes)
+        return Layout(tensor, dims, tuple(sizes[d] for d in dims))
+
+    def _count_channels(self, name: str, choice: Choice) -> int:
+        """Run the test input to see how many channels an output has that doesn't say."""
+        outputs = choice.network([self._test_contents()[t.name] for t in self.geometry.inputs])
+        position = [t.name for t in self.geometry.outputs].index(name)
+        return int(outputs[position].shape[self.geometry.outputs[position].dims.index("c")])
+
+    def _spec(self, name: str, bound: Bound, layout: Layout, plan: TilePlan) -> OutputSpec:
+        source = bound.sources[self.geometry.inputs[0].name].image
+        reference: Mapping[str, float] = source.attrs.get("pixel_size_nm", {})
+        pixel_size_nm = {
+            d: float(nm / layout.tensor.affines[d].ratio) if d in layout.tensor.tiled else nm
+            for d, nm in reference.items()
+            if d in layout.dims and (d not in layout.tensor.tiled or layout.tensor.affines[d].ratio)
+        }
+        descriptor = next(o for o in self.package.description.outputs if str(o.id) == name)
+        attrs: dict[str, Any] = {"pixel_size_nm": pixel_size_nm}
+        if "c" in layout.dims:
+            channels = next((a for a in descriptor.axes if a.type == "channel"), None)
+            names = [str(n) for n in getattr(channels, "channel_names", [])]
+            if len(names) == dict(zip(layout.dims, layout.shape, strict=True))["c"]:
+                attrs["channel_names"] = names
+        if "frame_interval_s" in source.attrs:
+            attrs["frame_interval_s"] = source.attrs["frame_interval_s"]
+        fingerprint = f"{self.package.sha256} {plan.axes} {self.settings}"
+        dtype = _output_dtype(str(descriptor.dtype))
+        return OutputSpec(name, layout.dims, layout.shape, dtype, attrs, fingerprint)
+
+    # -- reporting -----------------------------------------------------------------------------
+
+    def _outcome(
+        self,
+        bound: Bound,
+        choice: Choice,
+        plan: TilePlan,
+        work: Work,
+        notes: list[str],
+        seconds: float,
+    ) -> Outcome:
+        warnings = [*self.package.notes, *choice.warnings, *bound.warnings, *notes]
+        for name, tally in work.seen.items():
+            warnings.append(verdict.range_warning(tally, self._typical.get(name)))
+        for name, n in work.pipeline.clipped.items():
+            warnings.append(f"{n} values of output '{name}' did not fit its integer type and were clipped.")
+        for source in bound.sources.values():
+            warnings += source.image.attrs.get("notes", [])
+            warnings += _padding_notes(bound, plan)
+        warnings = list(dict.fromkeys(w for w in warnings if w))
+        description = self.package.description
+        report = {
+            "package": {
+                "name": self.package.name,
+                "version": str(description.version) if description.version else None,
+                "source": self.package.source,
+                "sha256": self.package.sha256,
+            },
+            "settings": asdict(self.settings),
+            "engine": {
+                "name": choice.network.engine,
+                "why": choice.reason,
+                "seconds_per_megapixel": choice.seconds,
+                "device": choice.network.device.name,
+                "threads": choice.network.device.threads,
+            },
+            "input": {
+                name: {
+                    "source": str(source.image.attrs.get("source", "")),
+                    "sizes": {str(d): int(n) for d, n in source.image.sizes.items()},
+                    "pixel_size_nm": dict(source.image.attrs.get("pixel_size_nm", {})),
+                    **work.seen[name].as_dict(),
+                }
+                for name, source in bound.sources.items()
+            },
+            "output": {
+                name: {
+                    "sizes": dict(zip(layout.dims, layout.shape, strict=True)),
+                    **work.tallies[name].as_dict(),
+                }
+                for name, layout in work.layouts.items()
+            },
+            "tiles": {
+                "count": len(plan) * len(work.items),
+                "window": {d: a.window for d, a in plan.axes.items()},
+                "per_dim": {d: len(a.starts) for d, a in plan.axes.items()},
+                "batch": work.batch,
+                "is_blended": plan.is_blended,
+                "computed_share": plan.computed_pixels / math.prod(bound.sizes.values()),
+                "reach": {d: asdict(loc) for d, (loc, _) in self._localities.items()},
+            },
+            "seconds": round(seconds, 3),
+        }
+        return Outcome(report, warnings)
+
+
+class _LazyStatistics(Sequence[Statistics]):
+    """Statistics per batch item, taken when the item's first tile is read; the last few are kept."""
+
+    _KEPT = 64
+
+    def __init__(self, pipeline: Pipeline, bound: Bound, items: list[Item]) -> None:
+        self._pipeline = pipeline
+        self._sources = bound.sources
+        self._items = items
+        self._lock = threading.Lock()
+        self._shared: Statistics | None = None
+        self._own: OrderedDict[int, Statistics] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, number: int) -> Statistics: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Statistics]: ...
+    def __getitem__(self, number: int | slice) -> Statistics | Sequence[Statistics]:
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(len(self)))]
+        with self._lock:
+            if self._shared is None:
+                self._shared = self._pipeline.measure(self._sources, self._items, of_all_items=True)
+            if number not in self._own:
+                own = self._pipeline.measure(self._sources, [self._items[number]], of_all_items=False)
+                self._own[number] = {**self._shared, **own}
+                if len(self._own) > self._KEPT:
+                    self._own.popitem(last=False)
+            return self._own[number]
+
+
+def _read_test_tensor(package: Package, descriptor: Any) -> NDArray[Any] | None:
+    from bridge.errors import PackageError  # noqa: PLC0415
+
+    if descriptor is None:
+        return None
+    try:
+        loaded = np.load(package.file(descriptor), allow_pickle=False)
+    except (PackageError, OSError, ValueError):
+        return None
+    return np.asarray(loaded)
+
+
+def _padding_notes(bound: Bound, plan: TilePlan) -> list[str]:
+    small = {d: (a.length, a.padded) for d, a in plan.axes.items() if a.padded > 1.5 * a.length}
+    return [
+        f"The image is small for this network along {d}: {n} pixels were continued to {p} by mirroring."
+        for d, (n, p) in small.items()
+    ]
+
+
+def _output_dtype(declared: str) -> np.dtype[Any]:
+    """Give the type an output is kept in: float32 for all floats, integers as they are."""
+    dtype = np.dtype(declared)
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    return np.dtype(np.float32) if dtype.kind == "f" else dtype
+
+
+def predict_arrays(
+    package: Package,
+    images: Mapping[str, xr.DataArray],
+    settings: Settings | None = None,
+    progress: Progress = silent,
+) -> tuple[dict[str, xr.DataArray], Outcome]:
+    """Run a package on images in memory.
+
+    Parameters
+    ----------
+    package : Package
+        An opened package.
+    images : mapping
+        Per input name.
+    settings : Settings, optional
+        How to run it.
+    progress : Progress
+        Told after every batch.
+
+    Returns
+    -------
+    dict of DataArray, Outcome
+        One image per output, with its ``pixel_size_nm``; and what was done.
+    """
+    found: dict[str, ArraySink] = {}
+
+    def sink(spec: OutputSpec) -> ArraySink:
+        found[spec.name] = ArraySink(spec.name, spec.dims, spec.shape, spec.dtype, spec.attrs)
+        return found[spec.name]
+
+    outcome = Predictor(package, settings).run(images, sink, progress)
+    return {name: s.image for name, s in found.items()}, outcome

@@ -1,0 +1,267 @@
+"""Pre- and postprocessing as the description declares it, by ``bioimageio.core``'s own operators.
+
+Statistics are those of the whole, unpadded image, taken once before the first tile, so that all
+tiles are treated alike: per batch item where the operator asks for a sample's statistics, over all
+items where its axes include the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from bioimageio.core.axis import AxisId
+from bioimageio.core.common import MemberId
+from bioimageio.core.proc_ops import EnsureDtype, Processing, SimpleOperator, get_proc
+from bioimageio.core.sample import Sample
+from bioimageio.core.stat_measures import (
+    DatasetMean,
+    DatasetQuantile,
+    DatasetStd,
+    DatasetVar,
+    Measure,
+    MeasureValue,
+    SampleMean,
+    SampleQuantile,
+    SampleStd,
+    SampleVar,
+    Stat,
+)
+from bioimageio.core.tensor import Tensor
+from bioimageio.spec.model import v0_5
+from numpy.typing import NDArray
+
+from bridge.errors import ImageError, PackageError
+from bridge.runtime import statistics
+from bridge.runtime.geometry import Geometry, TensorGeometry
+from bridge.runtime.windows import TensorSource
+from bridge.zoo import trust
+from bridge.zoo.package import Package
+
+
+Statistics = Stat
+"""Values per measure, as ``bioimageio.core``'s operators look them up."""
+
+_MEANS = (SampleMean, DatasetMean)
+_STDS = (SampleStd, DatasetStd)
+_VARIANCES = (SampleVar, DatasetVar)
+_QUANTILES = (SampleQuantile, DatasetQuantile)
+_DATASET = (DatasetMean, DatasetStd, DatasetVar, DatasetQuantile)
+
+
+class Pipeline:
+    """A package's pre- and postprocessing.
+
+    Parameters
+    ----------
+    package : Package
+        Whose description declares it.
+    geometry : Geometry
+        The package's tensors.
+    trusted : bool
+        Whether custom operators may run; without it, TrustError if there are any.
+    """
+
+    def __init__(self, package: Package, geometry: Geometry, *, trusted: bool = False) -> None:
+        self._geometry = geometry
+        description = package.description
+        self._pre = {str(t.id): [_operator(p, t, package, trusted) for p in t.preprocessing] for t in description.inputs}
+        self._post = {str(t.id): [_operator(p, t, package, trusted) for p in t.postprocessing] for t in description.outputs}
+        self.clipped: dict[str, int] = {}
+        """Output values per tensor that a cast to integers would have wrapped and that were clipped."""
+
+    @property
+    def needs_whole_output(self) -> bool:
+        """Whether postprocessing needs the network's whole output at once or its statistics."""
+        outputs = {t.name for t in self._geometry.outputs}
+        operators = [op for ops in self._post.values() for op in ops]
+        return any(
+            not isinstance(op, SimpleOperator) or any(str(m.member_id) in outputs for m in op.required_measures)
+            for op in operators
+        )
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether postprocessing can be done block by block once the statistics are known."""
+        return all(isinstance(op, SimpleOperator) for ops in self._post.values() for op in ops)
+
+    def measures(self, names: Sequence[str]) -> set[Measure]:
+        """Give the statistics of the named tensors that any operator needs."""
+        operators = [op for ops in [*self._pre.values(), *self._post.values()] for op in ops]
+        return {m for op in operators for m in op.required_measures if str(m.member_id) in names}
+
+    def measure(
+        self,
+        sources: Mapping[str, TensorSource],
+        items: list[Mapping[str, int]],
+        *,
+        of_all_items: bool,
+    ) -> Statistics:
+        """Take the statistics of some tensors, streaming their pixels.
+
+        Parameters
+        ----------
+        sources : mapping
+            Per tensor name, where its pixels are.
+        items : list of mapping
+            The batch items to take them over.
+        of_all_items : bool
+            True for the measures over the whole batch, False for those of one item.
+        """
+        found: Statistics = {}
+        for name, source in sources.items():
+            wanted = [m for m in self.measures([name]) if isinstance(m, _DATASET) == of_all_items]
+            for group_dim in (None, "c"):
+                group = [m for m in wanted if _group_dim(m, source.tensor) == group_dim]
+                if group:
+                    found.update(_measure_group(group, source, items, group_dim))
+        return found
+
+    def preprocess(self, name: str, array: NDArray[Any], stat: Statistics) -> NDArray[Any]:
+        """Apply an input's preprocessing to one window, in the tensor's axis order.
+
+        Raises
+        ------
+        ImageError
+            Values don't fit the integer type that the description asks for.
+        """
+        tensor = self._geometry.input(name)
+        sample = _sample({name: (array, tensor)}, stat)
+        for op in self._pre[name]:
+            if isinstance(op, EnsureDtype):
+                _check_fits(sample.members[MemberId(name)], op, name)
+            op(sample)  # type: ignore[arg-type]
+        return np.asarray(sample.members[MemberId(name)].data.data)
+
+    def postprocess(
+        self, arrays: Mapping[str, NDArray[Any]], stat: Statistics
+    ) -> dict[str, NDArray[Any]]:
+        """Apply the outputs' postprocessing to one window of each, in the tensors' axis order."""
+        tensors = {t.name: t for t in self._geometry.outputs}
+        if not any(self._post[name] for name in arrays):
+            return dict(arrays)
+        sample = _sample({n: (a, tensors[n]) for n, a in arrays.items()}, stat)
+        for name in arrays:
+            for op in self._post[name]:
+                if isinstance(op, EnsureDtype):
+                    self._clip(sample, op, name)
+                op(sample)  # type: ignore[arg-type]
+        return {n: np.asarray(sample.members[MemberId(n)].data.data) for n in arrays}
+
+    def _clip(self, sample: Sample, op: EnsureDtype, name: str) -> None:
+        limits = _integer_limits(op)
+        if limits is None:
+            return
+        tensor = sample.members[MemberId(name)]
+        values = np.asarray(tensor.data.data)
+        n_outside = int(((values < limits.min) | (values > limits.max)).sum())
+        if n_outside:
+            self.clipped[name] = self.clipped.get(name, 0) + n_outside
+            sample.members[MemberId(name)] = Tensor(
+                np.clip(values, limits.min, limits.max), dims=tensor.dims
+            )
+
+
+def _operator(
+    descriptor: Any,
+    tensor: v0_5.InputTensorDescr | v0_5.OutputTensorDescr,
+    package: Package,
+    trusted: bool,
+) -> Processing:
+    if isinstance(descriptor, v0_5.CustomProcessingDescr):
+        trust.require(
+            package.sha256,
+            f"the custom operator '{descriptor.callable}' of tensor '{tensor.id}'",
+            source=package.source,
+            trust=trusted,
+            root=package.root,
+        )
+    try:
+        return get_proc(descriptor, tensor)
+    except Exception as error:
+        raise PackageError(
+            f"tensor '{tensor.id}'",
+            f"its operator '{descriptor.id}' cannot be used: {error}",
+            "an operator that bioimageio.core knows",
+            "",
+        ) from error
+
+
+def _sample(arrays: Mapping[str, tuple[NDArray[Any], TensorGeometry]], stat: Statistics) -> Sample:
+    members = {
+        MemberId(name): Tensor(array, dims=tuple(AxisId(a) for a in tensor.axis_ids))
+        for name, (array, tensor) in arrays.items()
+    }
+    return Sample(members=members, stat=stat, id=None)
+
+
+def _integer_limits(op: EnsureDtype) -> np.iinfo[Any] | None:
+    dtype = np.dtype(op.dtype)
+    return np.iinfo(dtype) if dtype.kind in "iu" else None
+
+
+def _check_fits(tensor: Tensor, op: EnsureDtype, name: str) -> None:
+    limits = _integer_limits(op)
+    values = np.asarray(tensor.data.data)
+    if limits is None or values.size == 0 or values.dtype == np.dtype(op.dtype):
+        return
+    low, high = values.min(), values.max()
+    if low < limits.min or high > limits.max:
+        raise ImageError(
+            f"input '{name}'",
+            f"values from {low:g} to {high:g}",
+            f"{limits.min} to {limits.max}: the model takes {op.dtype}",
+            "Convert the image first, with the scaling the model was trained with.",
+        )
+
+
+def _group_dim(measure: Measure, tensor: TensorGeometry) -> str | None:
+    """Give ``c`` where the measure is one value per channel, None where it is one value."""
+    if measure.axes is None:
+        return None
+    reduced = {d for d, a in zip(tensor.dims, tensor.axis_ids, strict=True) if AxisId(a) in measure.axes}
+    kept = [d for d in tensor.dims if d not in reduced and d != "b"]
+    if set(kept) - {"c"}:
+        raise PackageError(
+            f"tensor '{tensor.name}'",
+            f"its statistics are kept along {', '.join(kept)}",
+            "statistics over all axes but the channels",
+            "zoobridge cannot normalise such a model tile by tile.",
+        )
+    return "c" if kept else None
+
+
+def _measure_group(
+    measures: list[Measure],
+    source: TensorSource,
+    items: list[Mapping[str, int]],
+    group_dim: str | None,
+) -> Statistics:
+    def blocks() -> Any:
+        return source.blocks(items, group_dim)
+
+    quantile_keys = {(m.q, getattr(m, "method", "linear")) for m in measures if isinstance(m, _QUANTILES)}
+    ordered = statistics.quantiles(blocks, quantile_keys) if quantile_keys else {}
+    has_moments = any(not isinstance(m, _QUANTILES) for m in measures)
+    moments = statistics.moments(blocks) if has_moments else None
+    channel_id = next(
+        (a for d, a in zip(source.tensor.dims, source.tensor.axis_ids, strict=True) if d == "c"), ""
+    )
+
+    def value(numbers: NDArray[np.float64]) -> MeasureValue:
+        if group_dim is None:
+            return float(numbers[0])
+        return Tensor(numbers, dims=(AxisId(channel_id),))
+
+    found: Statistics = {}
+    for m in measures:
+        if isinstance(m, _QUANTILES):
+            found[m] = value(ordered[m.q, getattr(m, "method", "linear")])
+        elif moments is not None and isinstance(m, _MEANS):
+            found[m] = value(moments.mean)
+        elif moments is not None and isinstance(m, _STDS):
+            found[m] = value(moments.std)
+        elif moments is not None and isinstance(m, _VARIANCES):
+            found[m] = value(moments.std**2)
+    return found
