@@ -1,0 +1,255 @@
+"""Loading a package's network once: state dict, TorchScript, or the bytes of its ONNX file.
+
+Weights are data: pickles with code are refused, and architecture code runs only after consent
+(`bridge.zoo.trust`). Nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch.nn.parameter import is_lazy
+
+from bridge.errors import PackageError
+from bridge.zoo.architecture import build_network, first_line
+from bridge.zoo.package import Package, WeightsFormat
+
+
+def load_torch(
+    package: Package, format: Literal["pytorch_state_dict", "torchscript"], *, trust: bool = False
+) -> torch.nn.Module:
+    """Load a package's network with PyTorch.
+
+    Parameters
+    ----------
+    package : Package
+        An opened package.
+    format : {"pytorch_state_dict", "torchscript"}
+        Which of its weights.
+    trust : bool
+        Whether the user agrees to run the package's architecture code.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode, on the CPU, with float32 parameters.
+
+    Raises
+    ------
+    TrustError
+        The architecture is code that nobody agreed to run.
+    PackageError
+        The weights are missing, hold more than tensors, or do not fit the architecture.
+    """
+    path = _usable_file(package, format)
+    if format == "torchscript":
+        network = _load_torchscript(package, path)
+    else:
+        network = _load_state_dict(package, path, trust=trust)
+    return network.eval().float().cpu()
+
+
+def read_onnx(package: Package) -> bytes | Path:
+    """Give a package's ONNX file for a runtime to load.
+
+    Returns
+    -------
+    bytes or Path
+        The file's content; its path where the tensors are in a second file beside it.
+
+    Raises
+    ------
+    PackageError
+        There is no usable ONNX file, or it refers to files that the description does not name.
+    """
+    import onnx  # noqa: PLC0415 - only packages with ONNX weights need it
+    from google.protobuf.message import (  # type: ignore[import-untyped] # noqa: PLC0415
+        DecodeError,
+    )
+
+    path = _usable_file(package, "onnx")
+    content = package.read(path)
+    try:
+        model = onnx.load_model_from_string(content)
+    except (DecodeError, ValueError, RuntimeError) as error:
+        raise PackageError(f"{path.name} of {package.source}", "is no ONNX model") from error
+    if not model.graph.node and not model.graph.output:
+        raise PackageError(f"{path.name} of {package.source}", "is no ONNX model: it is empty")
+    locations = set(_external_files(model))
+    if not locations:
+        return content
+    entry = package.description.weights.onnx
+    assert entry is not None  # _usable_file found it
+    declared = None if entry.external_data is None else package.file(entry.external_data)
+    for location in sorted(locations):
+        if declared is None or (path.parent / location).resolve() != declared:
+            raise PackageError(
+                f"{path.name} of {package.source}",
+                f"takes tensors from a file {location!r} that the description does not name",
+                "a model in one file, or external_data in the description",
+                "Save the ONNX model again as a single file",
+            )
+    return path
+
+
+def _usable_file(package: Package, format: WeightsFormat) -> Path:
+    """Give the weights' file, or raise with the reason why it cannot be used."""
+    weights = package.weights.get(format)
+    there = [w.format for w in package.weights.values() if not w.problem]
+    others = f"one of its usable weights: {', '.join(there)}" if there else ""
+    if weights is None:
+        raise PackageError(package.source, f"has no {format} weights", others)
+    if weights.problem or weights.path is None:
+        found = f"its {format} weights cannot be used: {weights.problem}"
+        remedy = (
+            f"Download {weights.url} into the package's folder and name the file in the description"
+            if weights.url
+            else "Get the whole package again"
+        )
+        raise PackageError(package.source, found, others, remedy)
+    return weights.path
+
+
+def _load_torchscript(package: Package, path: Path) -> torch.nn.Module:
+    what = f"{path.name} of {package.source}"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch calls the format outdated; packages use it
+            network = torch.jit.load(  # type: ignore[no-untyped-call]
+                str(path), map_location="cpu"
+            )
+    except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise PackageError(
+            what,
+            f"is no TorchScript network that this PyTorch ({torch.__version__}) can load: "
+            f"{first_line(error)}",
+            "a whole file written by torch.jit.save",
+        ) from error
+    assert isinstance(network, torch.nn.Module)
+    return network
+
+
+def _load_state_dict(package: Package, path: Path, *, trust: bool) -> torch.nn.Module:
+    entry = package.description.weights.pytorch_state_dict
+    assert entry is not None  # _usable_file found it
+    state = _read_state(package, path)
+    network = build_network(package, entry.architecture, trust=trust)
+    _check_fit(f"{path.name} of {package.source}", network, state, strict=entry.strict)
+    try:
+        network.load_state_dict(state, strict=entry.strict)
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        found = f"its tensors do not fit the architecture: {first_line(error)}"
+        raise PackageError(f"{path.name} of {package.source}", found) from error
+    return network
+
+
+def _read_state(package: Package, path: Path) -> dict[str, torch.Tensor]:
+    """Read tensors by name; no code in the file is ever executed."""
+    what = f"{path.name} of {package.source}"
+    expected = "a state dict: tensors by their names, and nothing else"
+    state: Any
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        named = re.search(r"(?:GLOBAL|global|class|function)\s+`?([\w.]+\.[\w.]+)", str(error))
+        found = "holds more than tensors" + (f", namely {named[1]}" if named else "")
+        remedy = "It was not executed; save the network's state_dict() alone"
+        raise PackageError(what, found, expected, remedy) from error
+    except (RuntimeError, ValueError, EOFError, OSError, LookupError, TypeError) as error:
+        found = "cannot be read as PyTorch weights"
+        if _is_torchscript(path):
+            found = "is a TorchScript network"
+        raise PackageError(what, found, expected) from error
+    except (
+        AttributeError,
+        AssertionError,
+        MemoryError,
+        OverflowError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise PackageError(what, "cannot be read as PyTorch weights", expected) from error
+    if not isinstance(state, Mapping):
+        raise PackageError(what, f"holds a {type(state).__name__}", expected)
+    wrong = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
+    wrong = [key for key in wrong if not key.endswith("_extra_state")]
+    if wrong:
+        raise PackageError(
+            what,
+            f"holds more than tensors under {_some(wrong)}",
+            expected,
+            "Save the network's state_dict() alone, not a whole checkpoint",
+        )
+    return {str(key): value for key, value in state.items()}
+
+
+def _check_fit(
+    what: str, network: torch.nn.Module, state: Mapping[str, torch.Tensor], *, strict: bool
+) -> None:
+    """Compare names and shapes of the weights with those of the network."""
+    own = {
+        key: tuple(value.shape)
+        for key, value in network.state_dict().items()
+        if isinstance(value, torch.Tensor) and not is_lazy(value)
+    }
+    missing = [key for key in own if key not in state]
+    unexpected = [key for key in state if key not in network.state_dict()]
+    reshaped = [
+        f"{key} ({_shape(state[key].shape)} instead of {_shape(shape)})"
+        for key, shape in own.items()
+        if isinstance(state.get(key), torch.Tensor) and tuple(state[key].shape) != shape
+    ]
+    nothing_fits = len(own) > 0 and len(missing) == len(own)
+    found = []
+    if missing and (strict or nothing_fits):
+        found.append(f"lacks {_some(missing)}")
+    if unexpected and (strict or nothing_fits):
+        found.append(f"has {_some(unexpected)}, unknown to the architecture")
+    if reshaped:
+        found.append(f"has other shapes: {_some(reshaped)}")
+    if found:
+        wrapped = bool(state) and all(key.startswith("module.") for key in state)
+        remedy = "Save the inner network of DataParallel" if wrapped else "Check its kwargs"
+        raise PackageError(what, "; ".join(found), "the tensors of its architecture", remedy)
+
+
+def _external_files(node: object) -> Iterator[str]:
+    """Give the file of every tensor in an ONNX message that is stored outside of it."""
+    import onnx  # noqa: PLC0415 - only packages with ONNX weights need it
+    from google.protobuf.message import Message  # noqa: PLC0415
+
+    if isinstance(node, onnx.TensorProto):
+        if node.data_location == onnx.TensorProto.EXTERNAL:
+            yield next((e.value for e in node.external_data if e.key == "location"), "")
+    elif isinstance(node, Message):
+        for field, value in node.ListFields():
+            if field.message_type is not None:
+                yield from _external_files(value)
+    elif isinstance(node, Iterable) and not isinstance(node, str | bytes):
+        for item in node:
+            yield from _external_files(item)
+
+
+def _is_torchscript(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def _shape(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, shape)) or "a single value"
+
+
+def _some(names: list[str], *, limit: int = 3) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
