@@ -1,0 +1,153 @@
+"""The job ``predict``: a model package run on image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, JsonValue
+
+from bridge.jobs.base import Job, Result
+from bridge.progress import Progress
+
+if TYPE_CHECKING:
+    from bridge.runtime.files import FileResult
+    from bridge.runtime.predict import Settings
+
+
+class Predict(Job):
+    """Run a model package on images of any size.
+
+    The images are cut into tiles that fit the memory, such that the result is the same as if each
+    had been run in one piece.
+    """
+
+    label: ClassVar[str] = "ZooBridge Predict"
+    command: ClassVar[tuple[str, ...]] = ("predict",)
+
+    model: str
+    """Folder, zip, rdf.yaml or installed name of a BioImage Model Zoo package."""
+    input: list[str]
+    """Images: files or folders (TIFF, OME-Zarr, PNG, .npy); NAME=FILE for a model with several inputs."""
+    output: Path
+    """File (.tif or .zarr) or folder for the result."""
+    tile: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Longest tile edge in input pixels; 0 chooses one that fits the memory."""
+    halo: Annotated[int, Field(ge=-1, le=100_000)] = -1
+    """Input pixels read around each tile; -1 takes what the network needs."""
+    batch: Annotated[int, Field(ge=0, le=4096)] = 0
+    """Tiles run at once; 0 chooses."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1 or mps."""
+    engine: Literal["auto", "openvino", "onnxruntime", "torch", "torchscript"] = "auto"
+    """Who computes; auto takes the fastest that the package and this machine have."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Arithmetic; the shorter ones are faster and less exact."""
+    axes: str = ""
+    """Axes of the image files, such as tyx, where they don't say or say it wrong."""
+    channel: Annotated[int, Field(ge=0)] = 0
+    """Channel to use, from 1; 0 uses all."""
+    trust: bool = False
+    """Let the package run code of its own (remembered for this content)."""
+    overwrite: bool = False
+    """Replace a result that is there."""
+    resume: bool = False
+    """Continue an interrupted run."""
+    report: str = ""
+    """File for the report; empty puts it beside the result."""
+    cluster: str = ""
+    """Address of a dask scheduler that gets the images; empty computes here."""
+
+    def run(self, progress: Progress) -> Result:
+        """Open the package, run it on every image, and write results and report."""
+        import time
+
+        from bridge.runtime.files import (
+            FileOptions,
+            make_orders,
+            predict_file,
+            predict_many,
+            predict_on_cluster,
+            write_report,
+        )
+        from bridge.runtime.predict import Predictor
+        from bridge.zoo.package import open_package
+
+        started = time.time()
+        package = open_package(self.model)
+        settings = self._settings()
+        predictor = Predictor(package, settings)
+        names = [t.name for t in predictor.geometry.inputs]
+        orders = make_orders(self.input, self.output, names, package.name)
+        options = FileOptions(axes=self.axes, overwrite=self.overwrite, resume=self.resume)
+        if self.cluster:
+            results = predict_on_cluster(self.cluster, package, settings, orders, options, progress)
+        elif len(orders) == 1:
+            results = [predict_file(predictor, orders[0], options, progress)]
+        else:
+            results = predict_many(predictor, orders, options, progress)
+        report = write_report(self._report_path(results), results, started=started)
+        return _summarise(results, str(report), time.time() - started, package.name)
+
+    def _settings(self) -> Settings:
+        from bridge.runtime.predict import Settings
+
+        return Settings(
+            tile=self.tile,
+            halo=None if self.halo < 0 else self.halo,
+            batch=self.batch,
+            device=self.device,
+            engine=self.engine,
+            precision=self.precision,
+            channel=self.channel,
+            trust=self.trust,
+        )
+
+    def _report_path(self, results: list[FileResult]) -> Path:
+        if self.report:
+            return Path(self.report)
+        if len(results) == 1 and results[0].outputs:
+            first = Path(next(iter(results[0].outputs.values())))
+            return first.with_name(f"{first.stem}.report.json")
+        folder = results[0].order.output.parent
+        return folder / "zoobridge.report.json"
+
+
+def _summarise(results: list[FileResult], report: str, seconds: float, model: str) -> Result:
+    from bridge.errors import RunError
+
+    done = [r for r in results if r.error is None]
+    failed = [r for r in results if r.error is not None]
+    outputs: dict[str, JsonValue] = {}
+    if len(results) == 1:
+        outputs = dict(results[0].outputs)
+    else:
+        for result in done:
+            for name, path in result.outputs.items():
+                paths: Any = outputs.setdefault(name, [])
+                paths.append(path)
+    warnings = list(dict.fromkeys(w for r in results for w in r.warnings))
+    warnings += [f"{_first_input(r)} failed: {r.error}" for r in failed]
+    error = None
+    if failed:
+        error = RunError(
+            f"{len(failed)} of {len(results)} images",
+            f"failed; the first: {failed[0].error}",
+            "",
+            f"The report says why for each: {report}",
+        )
+    if len(results) == 1 and done:
+        run = done[0].report
+        tiles, engine = run["tiles"], run["engine"]
+        summary = [
+            f"{model} ran on {_first_input(done[0])}: {tiles['count']} tiles, {engine['name']} on "
+            f"{engine['device']}, {seconds:.1f} s.",
+            *(f"Written: {path}" for path in done[0].outputs.values()),
+        ]
+    else:
+        summary = [f"{model} ran on {len(done)} of {len(results)} images in {seconds:.1f} s."]
+    return Result(outputs=outputs, warnings=warnings, report=report, summary=summary, error=error)
+
+
+def _first_input(result: FileResult) -> str:
+    return str(next(iter(result.order.inputs.values())))
