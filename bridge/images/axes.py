@@ -166,20 +166,13 @@ def guess_axes(
             "frames (t). Say axes='zyx' if they are slices."
         )
     elif unknown:
-        raise ImageError(
-            what,
-            f"the file does not say what all of its axes are: {_sizes(shape)}",
-            "at most one axis of unknown meaning besides y and x",
-            _SAY_AXES,
-        )
+        found = f"the file does not say what all of its axes are: {_sizes(shape)}"
+        expected = "at most one axis of unknown meaning besides y and x"
+        raise ImageError(what, found, expected, _SAY_AXES)
     kept = [name for name in names if name is not None]
     if len(set(kept)) < len(kept) or not {"y", "x"} <= set(kept):
-        raise ImageError(
-            what,
-            f"the file's axes are '{letters}', of {_sizes(shape)}",
-            "a y, an x, and at most one t, c and z",
-            _SAY_AXES,
-        )
+        found = f"the file's axes are '{letters}', of {_sizes(shape)}"
+        raise ImageError(what, found, "a y, an x, and at most one t, c and z", _SAY_AXES)
     return tuple(names), notes
 
 

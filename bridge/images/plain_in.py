@@ -20,6 +20,7 @@ from bridge.images.windows import (
 )
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_NPY_MAGIC = b"\x93NUMPY"
 _COLOURS = ["red", "green", "blue"]
 
 
@@ -70,12 +71,18 @@ def open_npy(path: Path) -> RawImage:
     ImageError
         It is no whole .npy file, it holds objects, or it has fewer than two axes.
     """
+    with path.open("rb") as file:
+        beginning = file.read(len(_NPY_MAGIC))
+    if beginning != _NPY_MAGIC:
+        raise ImageError(
+            str(path),
+            f"this is no .npy file, whatever its name says (it begins with {beginning!r})",
+            "one array, saved by numpy.save",
+        )
     try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped = np.lib.format.open_memmap(path, mode="r")
     except FOREIGN_ERRORS as error:
         raise damaged(str(path), error) from error
-    if not isinstance(mapped, np.memmap):
-        raise ImageError(str(path), "this is no .npy file, whatever its name says", "one array")
     values_dtype(mapped.dtype, what=str(path))
     if mapped.ndim < 2 or not mapped.size:
         raise ImageError(

@@ -72,7 +72,12 @@ def open_image(path: str | Path, *, axes: str | None = None) -> xr.DataArray:
         also when a window is read later.
     """
     place = Path(path)
-    raw = _open_raw(place)
+    try:
+        raw = _open_raw(place)
+    except PermissionError as error:
+        raise _forbidden(place) from error
+    except OSError as error:
+        raise damaged(str(place), error) from error
     try:
         image = _name_axes(raw, axes=axes, path=str(place))
     except ImageError:
@@ -103,20 +108,24 @@ def find_images(paths: Sequence[str | Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
-        if not path.exists():
-            raise _missing(path)
-        if path.is_dir() and not is_zarr(path):
-            inside = sorted((p for p in path.iterdir() if _looks_like_image(p)), key=_natural)
-            if not inside:
-                raise ImageError(
-                    str(path), "the folder has no image in it", _READABLE, "Check the folder."
-                )
-            found.update(dict.fromkeys(inside))
-        else:
-            found[path] = None
+        try:
+            found.update(dict.fromkeys(_images_at(path)))
+        except PermissionError as error:
+            raise _forbidden(path) from error
     if not found:
         raise ImageError("input", "no file or folder was given", "at least one image")
     return list(found)
+
+
+def _images_at(path: Path) -> list[Path]:
+    if not path.exists():
+        raise _missing(path)
+    if not path.is_dir() or is_zarr(path):
+        return [path]
+    inside = sorted((p for p in path.iterdir() if _looks_like_image(p)), key=_natural)
+    if not inside:
+        raise ImageError(str(path), "the folder has no image in it", _READABLE, "Check the folder.")
+    return inside
 
 
 def _open_raw(path: Path) -> RawImage:
@@ -134,18 +143,17 @@ def _open_raw(path: Path) -> RawImage:
             _READABLE,
             "Open it in Fiji, and save it as TIFF.",
         )
-    try:
-        if path.stat().st_size == 0:
-            raise ImageError(
-                str(path), "the file is empty", "an image", "Copy it again from where it came from."
-            )
-        return opener(path)
-    except PermissionError as error:
+    if path.stat().st_size == 0:
         raise ImageError(
-            str(path), "you may not read this file", "", "Ask its owner, or copy it."
-        ) from error
-    except OSError as error:
-        raise damaged(str(path), error) from error
+            str(path), "the file is empty", "an image", "Copy it again from where it came from."
+        )
+    return opener(path)
+
+
+def _forbidden(path: Path) -> ImageError:
+    return ImageError(
+        str(path), "you may not read it", "a file that you may read", "Ask its owner, or copy it."
+    )
 
 
 def _missing(path: Path) -> ImageError:

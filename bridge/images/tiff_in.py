@@ -60,7 +60,7 @@ def open_tiff(path: Path) -> RawImage:
             letters = series.get_axes(False)
             image = RawImage(_pixels(tiff, series, path, on_failure), letters)
             _describe(image, tiff, series)
-        except ImageError:
+        except (ImageError, PermissionError):
             raise
         except tifffile.TiffFileError as error:
             raise ImageError(

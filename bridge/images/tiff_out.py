@@ -198,9 +198,10 @@ def _write_headers(path: Path, form: ImageForm) -> tuple[str, int]:
         )
     page_order = "tzc" if is_imagej else "tcz"
     details = _imagej_details(form) if is_imagej else _ome_details(form)
+    one_sample = (1,) if is_imagej else ()  # or tifffile drops an x of length 1
     placed = tifffile.imwrite(
         path,
-        shape=tuple(sizes[dim] for dim in page_order + "yx"),
+        shape=tuple(sizes[dim] for dim in page_order + "yx") + one_sample,
         dtype=form.dtype.newbyteorder("<"),
         byteorder="<",
         photometric="minisblack",
@@ -219,7 +220,7 @@ def _imagej_can_say(pixel_size_nm: Mapping[str, float]) -> bool:
 
 def _imagej_details(form: ImageForm) -> dict[str, Any]:
     sizes = form.sizes
-    metadata: dict[str, Any] = {"axes": "TZCYX"}
+    metadata: dict[str, Any] = {"axes": "TZCYXS"}
     details: dict[str, Any] = {"imagej": True, "metadata": metadata}
     if 1 < sizes["c"] <= 7:
         metadata["mode"] = "composite"

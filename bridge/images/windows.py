@@ -266,6 +266,9 @@ class WindowedArray(BackendArray):
             key, self.shape, indexing.IndexingSupport.BASIC, self._read
         )
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> WindowedArray:
+        return self  # a copied image reads the same file, which is never written
+
     def _read(self, key: WindowKey) -> NDArray[Any]:
         wanted = dict(zip(self.dims, key, strict=True))
         file_key = tuple(0 if name is None else wanted[name] for name in self._names)

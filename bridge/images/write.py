@@ -110,7 +110,8 @@ class ImageWriter:
         self._unsynced_bytes = 0
         self._journal: Journal | None = None
         self._output: _Output | None = None
-        self._check_place()
+        with self._sentences():
+            self._check_place()
 
     def __enter__(self) -> Self:
         with self._sentences():

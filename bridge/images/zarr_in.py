@@ -49,7 +49,7 @@ def open_zarr(path: Path) -> RawImage:
         if not ome.get("multiscales"):
             raise _no_image(path, group)
         return _open_multiscale(path, group, ome)
-    except ImageError:
+    except (ImageError, PermissionError):
         raise
     except FOREIGN_ERRORS as error:
         raise damaged(str(path), error) from error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +89,18 @@ class ZarrOutput:
         pixels : ndarray
             The values, along the image's axes.
         """
-        place = tuple(window[dim] for dim in self._form.dims)
-        if self._has_whole_blocks(window):
-            self._array[place] = pixels
-            return
-        with self._sharing_blocks:  # a block is read, changed and written back
-            self._array[place] = pixels
+        corner = [window[dim].start for dim in self._form.dims]
+        for block in self._blocks(window):  # one by one: after an error none is still on its way
+            place = tuple(block[dim] for dim in self._form.dims)
+            inside = tuple(
+                slice(part.start - start, part.stop - start)
+                for part, start in zip(place, corner, strict=True)
+            )
+            if self._is_whole(block):
+                self._array[place] = pixels[inside]
+                continue
+            with self._sharing_blocks:  # the block is read, changed and written back
+                self._array[place] = pixels[inside]
 
     def sync(self) -> None:
         """Do nothing: each block is a file, renamed when whole."""
@@ -101,11 +108,25 @@ class ZarrOutput:
     def close(self) -> None:
         """Let go of the folder."""
 
-    def _has_whole_blocks(self, window: Mapping[str, slice]) -> bool:
-        sizes = self._form.sizes
+    def _blocks(self, window: Mapping[str, slice]) -> Iterator[dict[str, slice]]:
+        """Cut a window at the borders of blocks."""
+        cuts = []
+        for dim in self._form.dims:
+            part, edge = window[dim], _BLOCK_PX if dim in "yx" else 1
+            first = part.start // edge * edge
+            cuts.append(
+                [
+                    slice(max(start, part.start), min(start + edge, part.stop))
+                    for start in range(first, part.stop, edge)
+                ]
+            )
+        for cut in itertools.product(*cuts):
+            yield dict(zip(self._form.dims, cut, strict=True))
+
+    def _is_whole(self, block: Mapping[str, slice]) -> bool:
         return all(
-            window[dim].start % _BLOCK_PX == 0
-            and (window[dim].stop % _BLOCK_PX == 0 or window[dim].stop == sizes[dim])
+            block[dim].start % _BLOCK_PX == 0
+            and (block[dim].stop % _BLOCK_PX == 0 or block[dim].stop == self._form.sizes[dim])
             for dim in ("y", "x")
         )
 

@@ -10,6 +10,8 @@ from bridge.jobs.base import Table
 from bridge.zoo import trust
 from bridge.zoo.package import Package
 
+Scales = dict[tuple[str, str], float]
+
 
 def model_card(package: Package) -> dict[str, JsonValue]:
     """Collect what a user wants to know before running a package.
@@ -27,6 +29,12 @@ def model_card(package: Package) -> dict[str, JsonValue]:
     """
     description = package.description
     config = description.config.model_dump(mode="json")
+    tensors: list[Any] = [*description.inputs, *description.outputs]
+    scales = {
+        (str(tensor.id), str(axis.id)): float(getattr(axis, "scale", 1))
+        for tensor in tensors
+        for axis in tensor.axes
+    }
     return {
         "name": package.name,
         "description": str(description.description or ""),
@@ -38,8 +46,8 @@ def model_card(package: Package) -> dict[str, JsonValue]:
         "license": "" if description.license is None else str(description.license),
         "cite": [_citation(entry) for entry in description.cite],
         "tags": [str(tag) for tag in description.tags],
-        "inputs": [_tensor(tensor) for tensor in description.inputs],
-        "outputs": [_tensor(tensor) for tensor in description.outputs],
+        "inputs": [_tensor(tensor, scales) for tensor in description.inputs],
+        "outputs": [_tensor(tensor, scales) for tensor in description.outputs],
         "weights": [
             {"format": weights.format, "usable": not weights.problem, "problem": weights.problem}
             for weights in package.weights.values()
@@ -92,7 +100,7 @@ def card_tables(card: dict[str, Any]) -> list[Table]:
     ]
 
 
-def _tensor(tensor: Any) -> dict[str, JsonValue]:
+def _tensor(tensor: Any, scales: Scales) -> dict[str, JsonValue]:
     steps = getattr(tensor, "preprocessing", None) or getattr(tensor, "postprocessing", None) or []
     channels = [axis for axis in tensor.axes if axis.type == "channel"]
     names: list[JsonValue] = [str(name) for axis in channels for name in axis.channel_names]
@@ -103,18 +111,18 @@ def _tensor(tensor: Any) -> dict[str, JsonValue]:
         "values": _values(tensor.data),
         "processing": ", ".join(_step(step) for step in steps if step.id != "ensure_dtype"),
         "channels": names,
-        "axes": [_axis(axis) for axis in tensor.axes],
+        "axes": [_axis(axis, scales) for axis in tensor.axes],
     }
 
 
-def _axis(axis: Any) -> dict[str, JsonValue]:
+def _axis(axis: Any, scales: Scales) -> dict[str, JsonValue]:
     unit = getattr(axis, "unit", None)
     scale = f"{axis.scale:g}" if hasattr(axis, "scale") and axis.type in ("space", "time") else ""
     halo = getattr(axis, "halo", None)
     return {
         "id": str(axis.id),
         "type": str(axis.type),
-        "size": _size(axis),
+        "size": _size(axis, scales),
         "scale": f"{scale} {unit}" if unit else scale,
         "halo": int(halo) if halo else 0,
     }
@@ -127,8 +135,8 @@ def _axis_text(axis: dict[str, Any]) -> str:
     return f"{axis['id']}: {axis['size']}{scale}{halo}"
 
 
-def _size(axis: Any) -> str:
-    """Say which sizes an axis may have: ``512``, ``32, 48, 64, ...``, ``2 x raw.y + 1``."""
+def _size(axis: Any, scales: Scales) -> str:
+    """Say which sizes an axis may have: ``512``, ``32, 48, ...``, ``8 x raw.y +1``."""
     size = axis.size
     if size is None:
         return "any"
@@ -136,10 +144,11 @@ def _size(axis: Any) -> str:
         return f"{size.min}, {size.min + size.step}, ..." if size.step else str(size.min)
     if hasattr(size, "tensor_id"):
         offset = f" {size.offset:+d}" if size.offset else ""
-        return f"as {size.tensor_id}.{size.axis_id}{offset}"
+        factor = scales[str(size.tensor_id), str(size.axis_id)] / float(getattr(axis, "scale", 1))
+        times = "" if factor == 1 else f"{factor:g} x "
+        return f"{times}{size.tensor_id}.{size.axis_id}{offset}"
     if hasattr(size, "min"):
-        top = "" if size.max is None else f" to {size.max}"
-        return f"{size.min}{top} or more, by content" if not top else f"{size.min}{top}, by content"
+        return f"{size.min} to {size.max or 'any'}, by content"
     return str(size)
 
 

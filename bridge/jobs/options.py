@@ -43,11 +43,17 @@ class Bounds:
     is_high_included: bool = True
 
     def __str__(self) -> str:
-        below = "" if self.low is None else f"{self.low:g} {'<=' if self.is_low_included else '<'} "
-        above = (
-            "" if self.high is None else f" {'<=' if self.is_high_included else '<'} {self.high:g}"
-        )
-        return f"{below}x{above}" if below or above else ""
+        low = "" if self.low is None else f"{_short(self.low)} {_sign(self.is_low_included)} "
+        high = "" if self.high is None else f" {_sign(self.is_high_included)} {_short(self.high)}"
+        return f"{low}x{high}" if low or high else ""
+
+
+def _sign(is_included: bool) -> str:
+    return "<=" if is_included else "<"
+
+
+def _short(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else f"{number:g}"
 
 
 @dataclass(frozen=True)
@@ -142,19 +148,19 @@ def make_job(job: type[J], values: Mapping[str, object], *, spell: Callable[[str
             f"See {what} --help.",
         )
     for name in options.keys() & values.keys():
-        _refuse_empty_paths(options[name], values[name], spell)
+        _refuse_empty(options[name], values[name], spell)
     try:
         return job.model_validate(dict(values))
     except ValidationError as error:
         raise _input_error(error.errors(include_url=False)[0], options, what, spell) from error
 
 
-def _refuse_empty_paths(option: Option, value: object, spell: Callable[[str], str]) -> None:
-    """Refuse an empty path, which would quietly mean the current folder."""
-    if option.type is Path and "" in (value if isinstance(value, list | tuple) else (value,)):
-        raise InputError(
-            spell(option.name), "is empty", "a path", "Give a file or folder, '.' for this one."
-        )
+def _refuse_empty(option: Option, value: object, spell: Callable[[str], str]) -> None:
+    """Refuse an empty path, which would quietly mean the current folder, and an empty must."""
+    can_be_empty = option.type is not Path and not option.is_required
+    if not can_be_empty and "" in (value if isinstance(value, list | tuple) else (value,)):
+        remedy = "Give a file or folder, '.' for this one." if option.type is Path else option.help
+        raise InputError(spell(option.name), "is empty", _KINDS[option.type], remedy)
 
 
 def _input_error(

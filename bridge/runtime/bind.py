@@ -42,7 +42,9 @@ class Bound:
     def items(self) -> list[Mapping[str, int]]:
         """The batch items: every combination of leftover indices."""
         ranges = [range(n) for n in self.batch_sizes.values()]
-        return [dict(zip(self.batch_sizes, index, strict=True)) for index in itertools.product(*ranges)]
+        return [
+            dict(zip(self.batch_sizes, index, strict=True)) for index in itertools.product(*ranges)
+        ]
 
 
 def bind(
@@ -92,7 +94,9 @@ def bind(
         for dim in batch_dims(geometry, {**dict.fromkeys(geometry.tiled, 0), **sizes}):
             if batch.setdefault(dim, sizes[dim]) != sizes[dim]:
                 raise ImageError(
-                    f"input '{tensor.name}'", f"{sizes[dim]} along {dim}", f"{batch[dim]}, as in the other input"
+                    f"input '{tensor.name}'",
+                    f"{sizes[dim]} along {dim}",
+                    f"{batch[dim]}, as in the other input",
                 )
         missing = [d for d in tensor.tiled if d not in sizes]
         if missing:
@@ -100,7 +104,9 @@ def bind(
         sources[tensor.name] = TensorSource(image, tensor, padding_of(descriptor))
     reference = {d: sources[geometry.references[d]].image.sizes[d] for d in geometry.tiled}
     _check_sizes(sources, reference, geometry)
-    warnings = tuple(w for d in description.inputs for w in _pixel_size_warnings(sources, d, geometry))
+    warnings = tuple(
+        w for d in description.inputs for w in _pixel_size_warnings(sources, d, geometry)
+    )
     ordered = {d: batch[d] for d in ("t", "z") if d in batch}
     return Bound(sources, reference, ordered, warnings)
 
@@ -110,14 +116,19 @@ def _pick_channel(image: xr.DataArray, channel: int) -> xr.DataArray:
         return image
     n = image.sizes.get("c", 1)
     if channel > n:
-        raise ImageError(_source(image), f"{n} channels", f"a channel {channel}", "Channels count from 1.")
+        raise ImageError(
+            _source(image), f"{n} channels", f"a channel {channel}", "Channels count from 1."
+        )
     return image.isel(c=channel - 1) if "c" in image.dims else image
 
 
 def _check_dtype(image: xr.DataArray, tensor: TensorGeometry) -> None:
     if image.dtype.kind not in "buif":
         raise ImageError(
-            _source(image), f"values of type {image.dtype}", f"numbers for input '{tensor.name}'", ""
+            _source(image),
+            f"values of type {image.dtype}",
+            f"numbers for input '{tensor.name}'",
+            "",
         )
 
 

@@ -5,6 +5,7 @@ Both are measured on the package's own test tensors and remembered per package c
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ from bridge.zoo import trust as consent
 from bridge.zoo.package import Package
 
 _TIMED_PIXELS = 512 * 512
+_ASSUMED_BYTES_PER_PIXEL = 2000.0
 _AGREEMENT = 1e-3
 _QUICK_ORDER: tuple[Engine, ...] = ("onnxruntime", "torchscript", "torch", "openvino")
 
@@ -101,7 +103,9 @@ def choose_network(
     problems = usable_engines(package, device, precision)
     if engine != "auto":
         if engine not in problems:
-            raise DeviceError(f"engine {engine}", f"is not used on {device.name}", f"{', '.join(problems)}")
+            raise DeviceError(
+                f"engine {engine}", f"is not used on {device.name}", f"{', '.join(problems)}"
+            )
         if problems[engine]:
             raise DeviceError(f"engine {engine}", problems[engine], "", "Use --engine auto.")
         network = load_network(package, engine, device, precision=precision, trust=trust)
@@ -165,7 +169,7 @@ def _fastest(
     for engine in engines:
         try:
             network = load_network(package, engine, device, precision=precision, trust=trust)
-            outputs = network(arrays)
+            outputs = _first_run(package, network, geometry, arrays)
             start = time.perf_counter()
             network(arrays)
             elapsed = (time.perf_counter() - start) / megapixels
@@ -214,14 +218,17 @@ def timing_arrays(
             if dim in tensor.tiled:
                 n = array.shape[axis]
                 positions = np.arange(tensor.affines[dim].size(sizes[dim])) % (2 * n)
-                array = np.take(array, np.where(positions < n, positions, 2 * n - 1 - positions), axis=axis)
+                array = np.take(
+                    array, np.where(positions < n, positions, 2 * n - 1 - positions), axis=axis
+                )
         arrays.append(np.ascontiguousarray(array))
     return arrays
 
 
 def _agree(a: list[NDArray[Any]], b: list[NDArray[Any]]) -> bool:
     return len(a) == len(b) and all(
-        x.shape == y.shape and np.abs(x.astype(np.float64) - y).max() <= _AGREEMENT * (float(x.std()) or 1.0)
+        x.shape == y.shape
+        and np.abs(x.astype(np.float64) - y).max() <= _AGREEMENT * (float(x.std()) or 1.0)
         for x, y in zip(a, b, strict=True)
     )
 
@@ -245,19 +252,34 @@ def measure_dim(
 def bytes_per_pixel(
     package: Package, network: Network, geometry: Geometry, contents: Mapping[str, NDArray[Any]]
 ) -> float:
-    """Measure (or recall) the memory that a forward pass takes, per pixel of the first input."""
-    key = f"bytes per pixel {network.engine} {_machine(network.device, 'float32')}"
-    known = recall(package.sha256).get(key)
-    if known:
-        return float(known)
-    network(timing_arrays(geometry, contents, 128 * 128))
-    arrays = timing_arrays(geometry, contents, _TIMED_PIXELS)
-    n_pixels = arrays[0].size / max(1, geometry.inputs[0].n_channels or 1)
-    rise = peak_rise(lambda: network(arrays))
-    n_values = sum(t.n_channels or 1 for t in (*geometry.inputs, *geometry.outputs))
-    found = max((rise or 0) / n_pixels, 16.0 * n_values) if rise is not None else 2000.0
-    remember(package.sha256, **{key: found})
-    return found
+    """Measure (or recall) the memory that a forward pass takes, per pixel of the reference input."""
+    key = _memory_key(network)
+    if key not in recall(package.sha256):
+        _first_run(package, network, geometry, timing_arrays(geometry, contents, _TIMED_PIXELS))
+    return float(recall(package.sha256).get(key, _ASSUMED_BYTES_PER_PIXEL))
+
+
+def _first_run(
+    package: Package, network: Network, geometry: Geometry, arrays: list[NDArray[Any]]
+) -> list[NDArray[Any]]:
+    """Run a network that has not run yet, and remember the memory it took.
+
+    Only the first run tells: engines keep what they once allocated.
+    """
+    outputs: list[NDArray[Any]] = []
+    rise = peak_rise(lambda: outputs.extend(network(arrays)))
+    if rise is not None:
+        tensor = geometry.inputs[0]
+        n_pixels = math.prod(
+            n for d, n in zip(tensor.dims, arrays[0].shape, strict=True) if d in tensor.tiled
+        )
+        floor = sum(a.nbytes for a in (*arrays, *outputs)) / n_pixels
+        remember(package.sha256, **{_memory_key(network): round(max(rise / n_pixels, floor), 1)})
+    return outputs
+
+
+def _memory_key(network: Network) -> str:
+    return f"bytes per pixel, {network.engine}, {_machine(network.device, network.precision)}"
 
 
 def _machine(device: Device, precision: str) -> str:

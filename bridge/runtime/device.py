@@ -79,7 +79,11 @@ def _may_have_gpu() -> bool:
     if system == "Windows":
         return Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "nvcuda.dll").exists()
     devices = Path("/dev")
-    return any(devices.glob("nvidia[0-9]*")) or (devices / "dxg").exists() or (devices / "kfd").exists()
+    return (
+        any(devices.glob("nvidia[0-9]*"))
+        or (devices / "dxg").exists()
+        or (devices / "kfd").exists()
+    )
 
 
 def _first_gpu() -> str | None:

@@ -44,10 +44,13 @@ class Network(ABC):
         Who computes.
     device : Device
         Where.
+    precision : Precision
+        Arithmetic.
     """
 
     engine: Engine
     device: Device
+    precision: Precision = "float32"
 
     def __call__(self, arrays: Arrays) -> list[NDArray[Any]]:
         """Run one batch.
@@ -107,6 +110,7 @@ class TorchNetwork(Network):
                 if parameter.dim() == 4:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self._module = module
+        self.precision = precision
         self._dtype = None if precision == "float32" else getattr(torch, precision)
 
     def _run(self, arrays: Arrays) -> list[NDArray[Any]]:
@@ -189,7 +193,9 @@ class OnnxNetwork(Network):
             number = int(device.name.partition(":")[2] or 0)
             providers = [("CUDAExecutionProvider", {"device_id": number}), *providers]  # type: ignore[list-item]
         elif not device.is_cpu:
-            raise DeviceError("engine onnxruntime", f"cannot use {device.name}", "", "Use --engine torch.")
+            raise DeviceError(
+                "engine onnxruntime", f"cannot use {device.name}", "", "Use --engine torch."
+            )
         try:
             self._session = ort.InferenceSession(model, options, providers=providers)
         except Exception as error:  # onnxruntime's errors have no common base
@@ -221,6 +227,7 @@ class OpenvinoNetwork(Network):
         if not device.is_cpu:
             raise DeviceError("engine openvino", f"is used on the CPU only, not on {device.name}")
         self.device = device
+        self.precision = precision
         hints = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
         try:
             core = openvino.Core()
@@ -240,9 +247,7 @@ class OpenvinoNetwork(Network):
     def _run(self, arrays: Arrays) -> list[NDArray[Any]]:
         if not hasattr(self._local, "request"):
             self._local.request = self._compiled.create_infer_request()
-        feed = [
-            np.ascontiguousarray(a, dtype=t) for a, t in zip(arrays, self._types, strict=True)
-        ]
+        feed = [np.ascontiguousarray(a, dtype=t) for a, t in zip(arrays, self._types, strict=True)]
         results = self._local.request.infer(feed, share_inputs=True, share_outputs=False)
         return [np.asarray(results[port]) for port in self._compiled.outputs]
 
@@ -374,5 +379,11 @@ def _is_out_of_memory(error: Exception) -> bool:
     text = str(error).lower()
     return any(
         hint in text
-        for hint in ("out of memory", "can't allocate memory", "failed to allocate", "bad_alloc", "bad allocation")
+        for hint in (
+            "out of memory",
+            "can't allocate memory",
+            "failed to allocate",
+            "bad_alloc",
+            "bad allocation",
+        )
     )

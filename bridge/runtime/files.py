@@ -139,7 +139,10 @@ def predict_file(
         for source in order.inputs.values():
             if path.resolve() == Path(source).resolve():
                 raise OutputError(
-                    str(path), "the output is the input file itself", "another name", "Give another --output."
+                    str(path),
+                    "the output is the input file itself",
+                    "another name",
+                    "Give another --output.",
                 )
     images = {n: open_image(p, axes=options.axes or None) for n, p in order.inputs.items()}
     identity = " ".join(_identity(Path(p)) for p in order.inputs.values())
@@ -274,7 +277,9 @@ def predict_on_cluster(
     for order in orders:
         for path in output_paths(order.output, ["output"]).values():
             if path.exists() and not options.overwrite:
-                raise OutputError(str(path), "the output is there already", "", "Ask to --overwrite.")
+                raise OutputError(
+                    str(path), "the output is there already", "", "Ask to --overwrite."
+                )
     try:
         client = Client(address, timeout="10s", set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
@@ -304,7 +309,12 @@ def predict_on_cluster(
                 results[future.key] = (
                     future.result()
                     if future.status == "finished"
-                    else FileResult(order, error=RunError(str(order.output), f"its worker failed: {future.exception()}"))
+                    else FileResult(
+                        order,
+                        error=RunError(
+                            str(order.output), f"its worker failed: {future.exception()}"
+                        ),
+                    )
                 )
                 progress(count, len(orders), "images")
         except BaseException:
@@ -363,7 +373,10 @@ def make_orders(
     for target in targets:
         if targets.count(target) > 1:
             raise OutputError(
-                str(target), "two of the images would be written to it", "", "Give them different names."
+                str(target),
+                "two of the images would be written to it",
+                "",
+                "Give them different names.",
             )
     return orders
 
@@ -408,7 +421,9 @@ def output_paths(output: Path, names: Sequence[str]) -> dict[str, Path]:
     if len(names) == 1:
         return {names[0]: output}
     stem, suffix = _stem(output), output.name[len(_stem(output)) :]
-    return {n: output.with_name(f"{stem}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', n)}{suffix}") for n in names}
+    return {
+        n: output.with_name(f"{stem}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', n)}{suffix}") for n in names
+    }
 
 
 def _identity(path: Path) -> str:

@@ -150,7 +150,11 @@ def read_geometry(description: v0_5.ModelDescr) -> Geometry:
         for t in descriptors
         for dim, axis in zip(dims[str(t.id)], t.axes, strict=True)
     }
-    ids = {(str(t.id), str(a.id)): d for t in descriptors for d, a in zip(dims[str(t.id)], t.axes, strict=True)}
+    ids = {
+        (str(t.id), str(a.id)): d
+        for t in descriptors
+        for d, a in zip(dims[str(t.id)], t.axes, strict=True)
+    }
     references: dict[str, str] = {}
     for tensor in description.inputs:
         for dim in dims[str(tensor.id)]:
@@ -158,8 +162,12 @@ def read_geometry(description: v0_5.ModelDescr) -> Geometry:
                 references.setdefault(dim, str(tensor.id))
 
     resolver = _Resolver(axes, ids, references)
-    inputs = tuple(_read_tensor(t, dims[str(t.id)], resolver, is_input=True) for t in description.inputs)
-    outputs = tuple(_read_tensor(t, dims[str(t.id)], resolver, is_input=False) for t in description.outputs)
+    inputs = tuple(
+        _read_tensor(t, dims[str(t.id)], resolver, is_input=True) for t in description.inputs
+    )
+    outputs = tuple(
+        _read_tensor(t, dims[str(t.id)], resolver, is_input=False) for t in description.outputs
+    )
     return Geometry(inputs=inputs, outputs=outputs, references=references)
 
 
@@ -240,7 +248,9 @@ class _Resolver:
         mine, theirs = _smallest(axis), _smallest(reference)
         if mine != int(theirs * ratio) and _scale(reference) == _scale(axis):
             ratio = _simple(Fraction(mine, theirs))  # sizes say it where the scales were left out
-        return Affine(ratio, 0 if isinstance(size, v0_5.ParameterizedSize) else mine - int(theirs * ratio))
+        return Affine(
+            ratio, 0 if isinstance(size, v0_5.ParameterizedSize) else mine - int(theirs * ratio)
+        )
 
 
 def _read_tensor(

@@ -193,7 +193,9 @@ class Prober:
                 if felt[0]:
                     return None
                 first = np.flatnonzero(felt[:border])
-                trail = max(trail, _in_reference(border - int(first[0]) if first.size else 0, affine))
+                trail = max(
+                    trail, _in_reference(border - int(first[0]) if first.size else 0, affine)
+                )
         return lead, trail
 
     def _changed(self, array: NDArray[Any]) -> NDArray[Any]:
@@ -263,7 +265,11 @@ class Prober:
         """Compare where both are out of reach of their windows' edges."""
         for tensor, a, b in zip(self._geometry.outputs, first, shifted, strict=True):
             ratio, axis = tensor.affines[dim].ratio, tensor.dims.index(dim)
-            start, stop, shift = math.ceil((low + stride) * ratio), int(high * ratio), int(stride * ratio)
+            start, stop, shift = (
+                math.ceil((low + stride) * ratio),
+                int(high * ratio),
+                int(stride * ratio),
+            )
             here = np.take(a, np.arange(start, stop), axis=axis).astype(np.float64)
             there = np.take(b, np.arange(start - shift, stop - shift), axis=axis)
             if np.abs(here - there).max() > _EQUAL * (float(a.std()) or 1.0):
@@ -276,7 +282,9 @@ def _mirrored(content: NDArray[Any], shape: list[int]) -> NDArray[Any]:
     for axis, size in enumerate(shape):
         n = content.shape[axis]
         positions = np.arange(size) % (2 * n)
-        content = np.take(content, np.where(positions < n, positions, 2 * n - 1 - positions), axis=axis)
+        content = np.take(
+            content, np.where(positions < n, positions, 2 * n - 1 - positions), axis=axis
+        )
     return content
 
 

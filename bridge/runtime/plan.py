@@ -139,7 +139,9 @@ class TilePlan:
     def window(self, tile: Tile, tensor: TensorGeometry) -> dict[str, slice]:
         """Give the window of ``tile`` in the pixels of an input ``tensor``."""
         return {
-            dim: _scaled(tile.start[dim], tile.start[dim] + self.axes[dim].window, tensor.affines[dim])
+            dim: _scaled(
+                tile.start[dim], tile.start[dim] + self.axes[dim].window, tensor.affines[dim]
+            )
             for dim in tensor.tiled
         }
 
@@ -206,11 +208,15 @@ def _ramps(axis: AxisPlan, number: int, affine: Affine) -> NDArray[np.float32]:
         weight *= np.clip(position / float(overlap * affine.ratio), 0, 1).astype(np.float32)
     if number < len(axis.starts) - 1:
         overlap = axis.starts[number] + axis.window - axis.starts[number + 1]
-        weight *= np.clip((size - position) / float(overlap * affine.ratio), 0, 1).astype(np.float32)
+        weight *= np.clip((size - position) / float(overlap * affine.ratio), 0, 1).astype(
+            np.float32
+        )
     return weight
 
 
-def common_rule(geometry: Geometry, dim: str, rules: Mapping[str, SizeRule] | None = None) -> SizeRule:
+def common_rule(
+    geometry: Geometry, dim: str, rules: Mapping[str, SizeRule] | None = None
+) -> SizeRule:
     """Combine what all inputs accept along ``dim`` into one rule on the reference input.
 
     Parameters
@@ -309,7 +315,9 @@ def axis_choices(
     lead = math.ceil(locality.lead / unit) * unit
     best: dict[int, AxisPlan] = {}
     step = math.lcm(max(rule.step, 1), stride)
-    sizes: Sequence[int] = [rule.minimum] if rule.step == 0 else range(padded, rule.minimum - 1, -step)
+    sizes: Sequence[int] = (
+        [rule.minimum] if rule.step == 0 else range(padded, rule.minimum - 1, -step)
+    )
     for window in sizes:
         plan = _lay(length, padded, window, lead, locality.trail, stride)
         if plan is None:
@@ -399,13 +407,16 @@ def plan_tiles(
         else:
             found = _overlapping(sizes[dim], locality, longest or most_pixels, **options)  # type: ignore[arg-type]
             choices.append(found)
+
     def pixels(plans: tuple[AxisPlan, ...]) -> int:
         return math.prod(p.window for p in plans)
 
     def cost(plans: tuple[AxisPlan, ...]) -> tuple[int, int]:
         return math.prod(p.cost for p in plans), math.prod(len(p.starts) for p in plans)
 
-    candidates = list(product(*(c[: _MOST_TILES_CONSIDERED if len(choices) < 3 else 24] for c in choices)))
+    candidates = list(
+        product(*(c[: _MOST_TILES_CONSIDERED if len(choices) < 3 else 24] for c in choices))
+    )
     fitting = [c for c in candidates if pixels(c) <= most_pixels]
     best = min(fitting, key=cost) if fitting else min(candidates, key=pixels)
     axes = dict(zip(geometry.tiled, best, strict=True))

@@ -9,15 +9,13 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from bridge.errors import ImageError, MemoryShortage
 from bridge.progress import Progress, silent
@@ -27,11 +25,13 @@ from bridge.runtime.blocks import ArraySink, ScratchSink, finish_whole
 from bridge.runtime.choose import Choice, bytes_per_pixel, choose_network, measure_dim
 from bridge.runtime.device import find_device
 from bridge.runtime.engine import Engine, Precision
-from bridge.runtime.execute import Item, Layout, Sink, Work
-from bridge.runtime.geometry import Geometry, SizeRule, read_geometry
+from bridge.runtime.examples import Examples
+from bridge.runtime.execute import Layout, Sink, Work
+from bridge.runtime.geometry import SizeRule, read_geometry
 from bridge.runtime.locality import declared_locality
 from bridge.runtime.plan import Locality, TilePlan, common_rule, pad_to_valid, plan_tiles
-from bridge.runtime.processing import Pipeline, Statistics
+from bridge.runtime.processing import ItemStatistics, Pipeline
+from bridge.runtime.report import describe_run, gather_warnings
 from bridge.runtime.verdict import Tally
 from bridge.zoo.package import Package
 
@@ -146,8 +146,7 @@ class Predictor:
         self._pipeline = self._new_pipeline()
         self._lock = threading.Lock()
         self._choice: Choice | None = None
-        self._contents: dict[str, NDArray[Any]] | None = None
-        self._typical: dict[str, Tally] = {}
+        self._examples = Examples(package, self.geometry, self._pipeline)
         self._localities: dict[str, tuple[Locality, SizeRule]] = {}
 
     def run(
@@ -196,7 +195,10 @@ class Predictor:
                 most_pixels = plan.window_pixels // 2
                 progress(0, 1, "out of memory: again with smaller tiles")
         seconds = time.perf_counter() - started
-        return self._outcome(bound, choice, plan, work, notes, seconds)
+        warnings = [*choice.warnings, *bound.warnings, *notes]
+        warnings = gather_warnings(warnings, self.package, work, self._examples)
+        report = describe_run(self.package, asdict(self.settings), choice, work, self._reaches())
+        return Outcome({**report, "seconds": round(seconds, 3)}, warnings)
 
     def _new_pipeline(self) -> Pipeline:
         return Pipeline(self.package, self.geometry, trusted=self.settings.trust)
@@ -210,7 +212,7 @@ class Predictor:
                 self._choice = choose_network(
                     self.package,
                     self.geometry,
-                    self._test_contents(),
+                    self._examples.contents,
                     engine=self.settings.engine,
                     device=self.device,
                     precision=self.settings.precision,
@@ -218,48 +220,6 @@ class Predictor:
                     is_small=pixels < _SMALL_WORK_PIXELS,
                 )
             return self._choice
-
-    def _test_contents(self) -> dict[str, NDArray[Any]]:
-        """Give the preprocessed test input per input name; noise where there is none."""
-        if self._contents is None:
-            contents = {}
-            generator = np.random.default_rng(0)
-            for tensor, descriptor in zip(
-                self.geometry.inputs, self.package.description.inputs, strict=True
-            ):
-                raw = _read_test_tensor(self.package, descriptor.test_tensor)
-                if raw is None or raw.ndim != len(tensor.dims):
-                    shape = [
-                        tensor.rules[d].minimum if d in tensor.tiled else (tensor.n_channels or 1) if d == "c" else 1
-                        for d in tensor.dims
-                    ]
-                    contents[tensor.name] = generator.standard_normal(shape).astype(np.float32)
-                    continue
-                tally = Tally()
-                tally.add(raw)
-                self._typical[tensor.name] = tally
-                if "b" in tensor.dims:
-                    raw = np.take(raw, [0], axis=tensor.dims.index("b"))
-                contents[tensor.name] = self._normalised(tensor.name, raw)
-            self._contents = contents
-        return self._contents
-
-    def _normalised(self, name: str, raw: NDArray[Any]) -> NDArray[Any]:
-        """Preprocess a test tensor with its own statistics."""
-        from bridge.runtime.windows import TensorSource  # noqa: PLC0415 - one use, next to its reason
-
-        tensor = self.geometry.input(name)
-        dims = list(tensor.dims)
-        image = xr.DataArray(raw, dims=dims).isel(b=0) if "b" in dims else xr.DataArray(raw, dims=dims)
-        source = {name: TensorSource(image, tensor)}
-        stat = {
-            **self._pipeline.measure(source, [{}], of_all_items=True),
-            **self._pipeline.measure(source, [{}], of_all_items=False),
-        }
-        try:
-            return self._pipeline.preprocess(name, raw, stat)
-        except KeyError:  # normalised by another input's statistics
-            return raw.astype(np.float32)
 
     # -- planning ------------------------------------------------------------------------------
 
@@ -278,16 +238,21 @@ class Predictor:
         choice = self._choice
         assert choice is not None
         with self._lock:
-            cost = bytes_per_pixel(self.package, choice.network, self.geometry, self._test_contents())
+            cost = bytes_per_pixel(
+                self.package, choice.network, self.geometry, self._examples.contents
+            )
         return max(64 * 64, int(budget / cost))
 
     def _padded(self, bound: Bound) -> dict[str, int]:
         return {
-            d: pad_to_valid(n, self._rule(d), self._stride(d), dim=d) for d, n in bound.sizes.items()
+            d: pad_to_valid(n, self._rule(d), self._stride(d), dim=d)
+            for d, n in bound.sizes.items()
         }
 
     def _rule(self, dim: str) -> SizeRule:
-        return self._localities[dim][1] if dim in self._localities else common_rule(self.geometry, dim)
+        return (
+            self._localities[dim][1] if dim in self._localities else common_rule(self.geometry, dim)
+        )
 
     def _stride(self, dim: str) -> int:
         return self._localities[dim][0].stride if dim in self._localities else 1
@@ -303,7 +268,9 @@ class Predictor:
         notes: list[str] = []
         if fits_whole:
             localities = {d: Locality(0, 0, 1) for d in self.geometry.tiled}
-            return plan_tiles(self.geometry, bound.sizes, localities, most_pixels=most_pixels), notes
+            return plan_tiles(
+                self.geometry, bound.sizes, localities, most_pixels=most_pixels
+            ), notes
         localities = {}
         for dim in self.geometry.tiled:
             localities[dim], rules[dim] = self._locality(dim, notes)
@@ -322,7 +289,9 @@ class Predictor:
             )
         longest = max((a.window for a in plan.axes.values()), default=0)
         if tile and longest > tile:
-            notes.append(f"Tiles of {tile} are smaller than the network's reach allows; {longest} were used.")
+            notes.append(
+                f"Tiles of {tile} are smaller than the network's reach allows; {longest} were used."
+            )
         return plan, notes
 
     def _locality(self, dim: str, notes: list[str]) -> tuple[Locality, SizeRule]:
@@ -332,7 +301,7 @@ class Predictor:
             if dim not in self._localities:
                 assert self._choice is not None
                 measured = measure_dim(
-                    self.package, self._choice.network, self.geometry, self._test_contents(), dim
+                    self.package, self._choice.network, self.geometry, self._examples.contents, dim
                 )
                 self._localities[dim] = (measured.locality, measured.rule)
             measured_locality, rule = self._localities[dim]
@@ -363,6 +332,9 @@ class Predictor:
             used = measured_locality
         return used, rule
 
+    def _reaches(self) -> dict[str, dict[str, Any]]:
+        return {d: asdict(locality) for d, (locality, _) in self._localities.items()}
+
     # -- running -------------------------------------------------------------------------------
 
     def _execute(
@@ -383,7 +355,7 @@ class Predictor:
             plan=plan,
             sources=bound.sources,
             items=items,
-            statistics=_LazyStatistics(pipeline, bound, items),
+            statistics=ItemStatistics(pipeline, bound.sources, items),
             layouts=layouts,
             sinks={},
             batch=self._batch(plan, len(items)),
@@ -406,14 +378,16 @@ class Predictor:
                 done: Sequence[frozenset[str]] = [
                     getattr(sink, "finished", frozenset()) for sink in finals.values()
                 ]
-                work = replace(work, sinks=finals, done=frozenset.intersection(*map(frozenset, done)))
+                work = replace(
+                    work, sinks=finals, done=frozenset.intersection(*map(frozenset, done))
+                )
                 execute.run(work, progress)
             self._judge(work)
         return work
 
     def _judge(self, work: Work) -> None:
         image = next(iter(work.seen.values()))
-        typical = next(iter(self._typical.values()), None)
+        typical = next(iter(self._examples.typical.values()), None)
         for name, tally in work.tallies.items():
             label = f"output '{name}'" if len(work.tallies) > 1 else "the output"
             verdict.judge(label, tally, image, typical)
@@ -449,7 +423,7 @@ class Predictor:
 
     def _count_channels(self, name: str, choice: Choice) -> int:
         """Run the test input to see how many channels an output has that doesn't say."""
-        outputs = choice.network([self._test_contents()[t.name] for t in self.geometry.inputs])
+        outputs = choice.network([self._examples.contents[t.name] for t in self.geometry.inputs])
         position = [t.name for t in self.geometry.outputs].index(name)
         return int(outputs[position].shape[self.geometry.outputs[position].dims.index("c")])
 
@@ -473,125 +447,6 @@ class Predictor:
         fingerprint = f"{self.package.sha256} {plan.axes} {self.settings}"
         dtype = _output_dtype(str(descriptor.dtype))
         return OutputSpec(name, layout.dims, layout.shape, dtype, attrs, fingerprint)
-
-    # -- reporting -----------------------------------------------------------------------------
-
-    def _outcome(
-        self,
-        bound: Bound,
-        choice: Choice,
-        plan: TilePlan,
-        work: Work,
-        notes: list[str],
-        seconds: float,
-    ) -> Outcome:
-        warnings = [*self.package.notes, *choice.warnings, *bound.warnings, *notes]
-        for name, tally in work.seen.items():
-            warnings.append(verdict.range_warning(tally, self._typical.get(name)))
-        for name, n in work.pipeline.clipped.items():
-            warnings.append(f"{n} values of output '{name}' did not fit its integer type and were clipped.")
-        for source in bound.sources.values():
-            warnings += source.image.attrs.get("notes", [])
-            warnings += _padding_notes(bound, plan)
-        warnings = list(dict.fromkeys(w for w in warnings if w))
-        description = self.package.description
-        report = {
-            "package": {
-                "name": self.package.name,
-                "version": str(description.version) if description.version else None,
-                "source": self.package.source,
-                "sha256": self.package.sha256,
-            },
-            "settings": asdict(self.settings),
-            "engine": {
-                "name": choice.network.engine,
-                "why": choice.reason,
-                "seconds_per_megapixel": choice.seconds,
-                "device": choice.network.device.name,
-                "threads": choice.network.device.threads,
-            },
-            "input": {
-                name: {
-                    "source": str(source.image.attrs.get("source", "")),
-                    "sizes": {str(d): int(n) for d, n in source.image.sizes.items()},
-                    "pixel_size_nm": dict(source.image.attrs.get("pixel_size_nm", {})),
-                    **work.seen[name].as_dict(),
-                }
-                for name, source in bound.sources.items()
-            },
-            "output": {
-                name: {
-                    "sizes": dict(zip(layout.dims, layout.shape, strict=True)),
-                    **work.tallies[name].as_dict(),
-                }
-                for name, layout in work.layouts.items()
-            },
-            "tiles": {
-                "count": len(plan) * len(work.items),
-                "window": {d: a.window for d, a in plan.axes.items()},
-                "per_dim": {d: len(a.starts) for d, a in plan.axes.items()},
-                "batch": work.batch,
-                "is_blended": plan.is_blended,
-                "computed_share": plan.computed_pixels / math.prod(bound.sizes.values()),
-                "reach": {d: asdict(loc) for d, (loc, _) in self._localities.items()},
-            },
-            "seconds": round(seconds, 3),
-        }
-        return Outcome(report, warnings)
-
-
-class _LazyStatistics(Sequence[Statistics]):
-    """Statistics per batch item, taken when the item's first tile is read; the last few are kept."""
-
-    _KEPT = 64
-
-    def __init__(self, pipeline: Pipeline, bound: Bound, items: list[Item]) -> None:
-        self._pipeline = pipeline
-        self._sources = bound.sources
-        self._items = items
-        self._lock = threading.Lock()
-        self._shared: Statistics | None = None
-        self._own: OrderedDict[int, Statistics] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    @overload
-    def __getitem__(self, number: int) -> Statistics: ...
-    @overload
-    def __getitem__(self, number: slice) -> Sequence[Statistics]: ...
-    def __getitem__(self, number: int | slice) -> Statistics | Sequence[Statistics]:
-        if isinstance(number, slice):
-            return [self[i] for i in range(*number.indices(len(self)))]
-        with self._lock:
-            if self._shared is None:
-                self._shared = self._pipeline.measure(self._sources, self._items, of_all_items=True)
-            if number not in self._own:
-                own = self._pipeline.measure(self._sources, [self._items[number]], of_all_items=False)
-                self._own[number] = {**self._shared, **own}
-                if len(self._own) > self._KEPT:
-                    self._own.popitem(last=False)
-            return self._own[number]
-
-
-def _read_test_tensor(package: Package, descriptor: Any) -> NDArray[Any] | None:
-    from bridge.errors import PackageError  # noqa: PLC0415
-
-    if descriptor is None:
-        return None
-    try:
-        loaded = np.load(package.file(descriptor), allow_pickle=False)
-    except (PackageError, OSError, ValueError):
-        return None
-    return np.asarray(loaded)
-
-
-def _padding_notes(bound: Bound, plan: TilePlan) -> list[str]:
-    small = {d: (a.length, a.padded) for d, a in plan.axes.items() if a.padded > 1.5 * a.length}
-    return [
-        f"The image is small for this network along {d}: {n} pixels were continued to {p} by mirroring."
-        for d, (n, p) in small.items()
-    ]
 
 
 def _output_dtype(declared: str) -> np.dtype[Any]:

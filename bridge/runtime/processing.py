@@ -7,8 +7,10 @@ items where its axes include the batch.
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from bioimageio.core.axis import AxisId
@@ -39,7 +41,6 @@ from bridge.runtime.windows import TensorSource
 from bridge.zoo import trust
 from bridge.zoo.package import Package
 
-
 Statistics = Stat
 """Values per measure, as ``bioimageio.core``'s operators look them up."""
 
@@ -66,8 +67,14 @@ class Pipeline:
     def __init__(self, package: Package, geometry: Geometry, *, trusted: bool = False) -> None:
         self._geometry = geometry
         description = package.description
-        self._pre = {str(t.id): [_operator(p, t, package, trusted) for p in t.preprocessing] for t in description.inputs}
-        self._post = {str(t.id): [_operator(p, t, package, trusted) for p in t.postprocessing] for t in description.outputs}
+        self._pre = {
+            str(t.id): [_operator(p, t, package, trusted) for p in t.preprocessing]
+            for t in description.inputs
+        }
+        self._post = {
+            str(t.id): [_operator(p, t, package, trusted) for p in t.postprocessing]
+            for t in description.outputs
+        }
         self.clipped: dict[str, int] = {}
         """Output values per tensor that a cast to integers would have wrapped and that were clipped."""
 
@@ -77,7 +84,8 @@ class Pipeline:
         outputs = {t.name for t in self._geometry.outputs}
         operators = [op for ops in self._post.values() for op in ops]
         return any(
-            not isinstance(op, SimpleOperator) or any(str(m.member_id) in outputs for m in op.required_measures)
+            not isinstance(op, SimpleOperator)
+            or any(str(m.member_id) in outputs for m in op.required_measures)
             for op in operators
         )
 
@@ -163,6 +171,47 @@ class Pipeline:
             )
 
 
+class ItemStatistics(Sequence[Statistics]):
+    """Statistics per batch item, taken when the item's first tile is read; the last few are kept."""
+
+    _KEPT = 64
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        sources: Mapping[str, TensorSource],
+        items: list[Mapping[str, int]],
+    ) -> None:
+        self._pipeline = pipeline
+        self._sources = sources
+        self._items = items
+        self._lock = threading.Lock()
+        self._shared: Statistics | None = None
+        self._own: OrderedDict[int, Statistics] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, number: int) -> Statistics: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Statistics]: ...
+    def __getitem__(self, number: int | slice) -> Statistics | Sequence[Statistics]:
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(len(self)))]
+        with self._lock:
+            if self._shared is None:
+                self._shared = self._pipeline.measure(self._sources, self._items, of_all_items=True)
+            if number not in self._own:
+                own = self._pipeline.measure(
+                    self._sources, [self._items[number]], of_all_items=False
+                )
+                self._own[number] = {**self._shared, **own}
+                if len(self._own) > self._KEPT:
+                    self._own.popitem(last=False)
+            return self._own[number]
+
+
 def _operator(
     descriptor: Any,
     tensor: v0_5.InputTensorDescr | v0_5.OutputTensorDescr,
@@ -220,7 +269,9 @@ def _group_dim(measure: Measure, tensor: TensorGeometry) -> str | None:
     """Give ``c`` where the measure is one value per channel, None where it is one value."""
     if measure.axes is None:
         return None
-    reduced = {d for d, a in zip(tensor.dims, tensor.axis_ids, strict=True) if AxisId(a) in measure.axes}
+    reduced = {
+        d for d, a in zip(tensor.dims, tensor.axis_ids, strict=True) if AxisId(a) in measure.axes
+    }
     kept = [d for d in tensor.dims if d not in reduced and d != "b"]
     if set(kept) - {"c"}:
         raise PackageError(
@@ -241,7 +292,9 @@ def _measure_group(
     def blocks() -> Any:
         return source.blocks(items, group_dim)
 
-    quantile_keys = {(m.q, getattr(m, "method", "linear")) for m in measures if isinstance(m, _QUANTILES)}
+    quantile_keys = {
+        (m.q, getattr(m, "method", "linear")) for m in measures if isinstance(m, _QUANTILES)
+    }
     ordered = statistics.quantiles(blocks, quantile_keys) if quantile_keys else {}
     has_moments = any(not isinstance(m, _QUANTILES) for m in measures)
     moments = statistics.moments(blocks) if has_moments else None

@@ -55,7 +55,10 @@ class TensorSource:
         ImageError
             The window holds NaN or infinite values.
         """
-        picks = {dim: _positions(self.image.sizes[dim], part, self.padding) for dim, part in window.items()}
+        picks = {
+            dim: _positions(self.image.sizes[dim], part, self.padding)
+            for dim, part in window.items()
+        }
         bounds = {dim: slice(int(p.min()), int(p.max()) + 1) for dim, p in picks.items()}
         block = self.image.isel(item).isel(bounds)
         pixels = block.values
@@ -68,7 +71,9 @@ class TensorSource:
         _check_finite(pixels, str(self.image.attrs.get("source", "image")), bounds)
         return self._as_tensor(pixels, [str(d) for d in block.dims])
 
-    def blocks(self, items: list[Mapping[str, int]], group_dim: str | None) -> Iterator[NDArray[Any]]:
+    def blocks(
+        self, items: list[Mapping[str, int]], group_dim: str | None
+    ) -> Iterator[NDArray[Any]]:
         """Give all pixels of some batch items as (groups, values), in blocks of a few megapixels.
 
         Parameters

@@ -77,7 +77,7 @@ def _from_file(
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses and torch.jit look the module up
     try:
-        exec(compile(content, str(path), "exec"), module.__dict__)
+        exec(compile(content, str(path), "exec", dont_inherit=True), module.__dict__)
     except ImportError as error:
         del sys.modules[module.__name__]
         found = f"{what} needs {_missing_library(error)}, which is not installed"

@@ -19,7 +19,6 @@ from bridge.zoo import files, places
 from bridge.zoo.description import find_description, read_content
 from bridge.zoo.package import Package, open_package
 
-
 MAX_NAME = 128  # as long as the format lets a model's name be
 
 

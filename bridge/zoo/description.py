@@ -16,7 +16,7 @@ from typing import Any, Final
 import loguru
 from bioimageio.spec import InvalidDescr, ValidationContext
 from bioimageio.spec.model import v0_4, v0_5
-from bioimageio.spec.utils import read_yaml
+from ruyaml import YAML
 from ruyaml.error import YAMLError
 
 from bridge.errors import PackageError
@@ -128,7 +128,7 @@ def read_content(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise PackageError(str(path), f"is larger than {MAX_BYTES // 2**20} MiB", expected)
-        content: Any = read_yaml(path.read_text(encoding="utf-8"))
+        content: Any = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise PackageError(str(path), "is not UTF-8", expected) from error
     except OSError as error:

@@ -177,7 +177,9 @@ def _jdll_sizes(description: v0_5.ModelDescr) -> list[str]:
             if reference is None or axis.type != "space" or reference.type != "space":
                 continue
             right = reference.scale / axis.scale
-            if abs(right - axis.scale) > 1e-6 * right or size.offset != 0:
+            if size.offset != 0:
+                said.append(f"It counts the offset of axis {axis.id} of {tensor.id} twice.")
+            if abs(right - axis.scale) > 1e-6 * right:
                 said.append(
                     f"It takes axis {axis.id} of {tensor.id} to be {axis.scale:g} times its input, "
                     f"and it is {right:g} times; only models whose input and output have "
