@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree; each error says what, what was found, what was expected and what to do.
+"""What can go wrong, as one tree; each error says what, what was found, expected, and to do.
 
 ::
 

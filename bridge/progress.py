@@ -43,6 +43,7 @@ class Cancellable:
         self._event.set()
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Pass the step on, or raise ``Cancelled``."""
         if self._event.is_set():
             raise Cancelled
         self._inner(done, total, note)
@@ -86,4 +87,5 @@ class TerminalProgress:
         self._bar.stop()
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Move the bar."""
         self._bar.update(self._task, completed=done, total=total, description=note or "running")

@@ -28,7 +28,7 @@ class Predict(Job):
     model: str
     """Folder, zip, rdf.yaml or installed name of a BioImage Model Zoo package."""
     input: list[str]
-    """Images: files or folders (TIFF, OME-Zarr, PNG, .npy); NAME=FILE for a model with several inputs."""
+    """Images: files or folders (TIFF, OME-Zarr, PNG, .npy); NAME=FILE for several inputs."""
     output: Path
     """File (.tif or .zarr) or folder for the result."""
     tile: Annotated[int, Field(ge=0, le=1_000_000)] = 0

@@ -1,4 +1,4 @@
-"""Fit images to a model's inputs: axes, channels, sizes; a misfit is an error that says both sides."""
+"""Fit images to a model's inputs: axes, channels, sizes; a misfit's error says both sides."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import xarray as xr
 from bioimageio.spec.model import v0_5
 
 from bridge.errors import ImageError
-from bridge.runtime.geometry import Geometry, TensorGeometry, batch_dims
+from bridge.runtime.geometry import TILED_DIMS, Geometry, TensorGeometry, batch_dims
 from bridge.runtime.windows import TensorSource, padding_of
 
 _NM_PER_UNIT = {"nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6, "angstrom": 0.1}
@@ -107,7 +107,7 @@ def bind(
     warnings = tuple(
         w for d in description.inputs for w in _pixel_size_warnings(sources, d, geometry)
     )
-    ordered = {d: batch[d] for d in ("t", "z") if d in batch}
+    ordered: dict[str, int] = {d: batch[d] for d in TILED_DIMS if d in batch}
     return Bound(sources, reference, ordered, warnings)
 
 
@@ -151,8 +151,8 @@ def _check_channels(
         f"{_source(image)} for input '{tensor.name}'",
         what,
         f"{wanted}, as the model was made for",
-        "Choose one with --channel 1, --channel 2 ...; if that axis is not colour, say what the axes are "
-        "with --axes."
+        "Choose one with --channel 1, --channel 2 ...; if that axis is not colour, say what the "
+        "axes are with --axes."
         if expected == 1
         else "Give an image with these channels.",
     )
@@ -169,7 +169,8 @@ def _check_sizes(
                 raise ImageError(
                     f"{_source(source.image)} for input '{source.tensor.name}'",
                     f"{found} pixels along {dim}",
-                    f"{expected}, for {reference[dim]} pixels of input '{geometry.references[dim]}'",
+                    f"{expected}, for {reference[dim]} pixels of input "
+                    f"'{geometry.references[dim]}'",
                     "The two images must show the same field at the model's scales.",
                 )
 
@@ -190,7 +191,8 @@ def _pixel_size_warnings(
         made_for = float(axis.scale) * unit
         if max(nm / made_for, made_for / nm) > _PIXEL_SIZE_TOLERANCE:
             found.append(
-                f"The image's pixels are {nm:g} nm along {dim}, the model was made for {made_for:g} nm."
+                f"The image's pixels are {nm:g} nm along {dim}, the model was made for "
+                f"{made_for:g} nm."
             )
     return found
 

@@ -27,14 +27,13 @@ from bridge.runtime.engine import (
 )
 from bridge.runtime.geometry import Geometry, SizeRule
 from bridge.runtime.locality import Measured, Prober
-from bridge.runtime.memory import peak_rise
+from bridge.runtime.memory import peaks, release
 from bridge.runtime.plan import Locality, common_rule
 from bridge.runtime.remember import recall, remember
 from bridge.zoo import trust as consent
 from bridge.zoo.package import Package
 
 _TIMED_PIXELS = 512 * 512
-_ASSUMED_BYTES_PER_PIXEL = 2000.0
 _AGREEMENT = 1e-3
 _QUICK_ORDER: tuple[Engine, ...] = ("onnxruntime", "torchscript", "torch", "openvino")
 
@@ -160,7 +159,7 @@ def _fastest(
 ) -> Choice:
     """Time every engine on one tile, check that they agree, keep the fastest."""
     arrays = timing_arrays(geometry, contents, _TIMED_PIXELS)
-    megapixels = arrays[0].size / max(1, geometry.inputs[0].n_channels or 1) / 1e6
+    megapixels = _n_pixels(geometry, arrays) / 1e6
     seconds: dict[str, float] = {}
     warnings: list[str] = []
     reference: list[NDArray[Any]] | None = None
@@ -169,7 +168,8 @@ def _fastest(
     for engine in engines:
         try:
             network = load_network(package, engine, device, precision=precision, trust=trust)
-            outputs = _first_run(package, network, geometry, arrays)
+            _measure_memory(package, network, geometry, contents)
+            outputs = network(arrays)
             start = time.perf_counter()
             network(arrays)
             elapsed = (time.perf_counter() - start) / megapixels
@@ -185,6 +185,8 @@ def _fastest(
         seconds[engine] = round(elapsed, 4)
         if best is None or elapsed < seconds[best.engine]:
             best = network
+        del network
+        release()
     if best is None:
         assert failure is not None
         raise failure
@@ -249,37 +251,55 @@ def measure_dim(
     return measured
 
 
-def bytes_per_pixel(
+@dataclass(frozen=True)
+class MemoryNeed:
+    """What a forward pass takes: ``fixed_bytes + bytes_per_pixel * pixels of the window``."""
+
+    fixed_bytes: float = 200 * 2.0**20
+    bytes_per_pixel: float = 2000.0
+
+    def most_pixels(self, budget_bytes: float) -> int:
+        """Give the pixels of the largest window that stays within a budget."""
+        return int((budget_bytes - self.fixed_bytes) / self.bytes_per_pixel)
+
+
+def memory_need(
     package: Package, network: Network, geometry: Geometry, contents: Mapping[str, NDArray[Any]]
-) -> float:
-    """Measure (or recall) the memory that a forward pass takes, per pixel of the reference input."""
-    key = _memory_key(network)
-    if key not in recall(package.sha256):
-        _first_run(package, network, geometry, timing_arrays(geometry, contents, _TIMED_PIXELS))
-    return float(recall(package.sha256).get(key, _ASSUMED_BYTES_PER_PIXEL))
+) -> MemoryNeed:
+    """Measure (or recall) the memory that a forward pass takes."""
+    known = recall(package.sha256).get(_memory_key(network))
+    if known is None:
+        _measure_memory(package, network, geometry, contents)
+        known = recall(package.sha256).get(_memory_key(network))
+    return MemoryNeed(**known) if known else MemoryNeed()
 
 
-def _first_run(
-    package: Package, network: Network, geometry: Geometry, arrays: list[NDArray[Any]]
-) -> list[NDArray[Any]]:
-    """Run a network that has not run yet, and remember the memory it took.
-
-    Only the first run tells: engines keep what they once allocated.
-    """
+def _measure_memory(
+    package: Package, network: Network, geometry: Geometry, contents: Mapping[str, NDArray[Any]]
+) -> None:
+    """Run a network that has not run yet on two sizes: engines keep what they once allocated."""
+    small = timing_arrays(geometry, contents, _TIMED_PIXELS // 4)
+    large = timing_arrays(geometry, contents, _TIMED_PIXELS)
+    n_small, n_large = (_n_pixels(geometry, arrays) for arrays in (small, large))
     outputs: list[NDArray[Any]] = []
-    rise = peak_rise(lambda: outputs.extend(network(arrays)))
-    if rise is not None:
-        tensor = geometry.inputs[0]
-        n_pixels = math.prod(
-            n for d, n in zip(tensor.dims, arrays[0].shape, strict=True) if d in tensor.tiled
-        )
-        floor = sum(a.nbytes for a in (*arrays, *outputs)) / n_pixels
-        remember(package.sha256, **{_memory_key(network): round(max(rise / n_pixels, floor), 1)})
-    return outputs
+    found = peaks([lambda: network(small), lambda: outputs.extend(network(large))])
+    if found is None or n_large == n_small:
+        return
+    floor = sum(a.nbytes for a in (*large, *outputs)) / n_large
+    slope = max((found[1] - found[0]) / (n_large - n_small), floor)
+    fixed = max(found[1] - slope * n_large, 0)
+    need = MemoryNeed(round(fixed), round(slope, 1))
+    remember(package.sha256, **{_memory_key(network): asdict(need)})
+
+
+def _n_pixels(geometry: Geometry, arrays: list[NDArray[Any]]) -> int:
+    tensor = geometry.inputs[0]
+    shape = zip(tensor.dims, arrays[0].shape, strict=True)
+    return math.prod(n for d, n in shape if d in tensor.tiled)
 
 
 def _memory_key(network: Network) -> str:
-    return f"bytes per pixel, {network.engine}, {_machine(network.device, network.precision)}"
+    return f"memory, {network.engine}, {_machine(network.device, network.precision)}"
 
 
 def _machine(device: Device, precision: str) -> str:

@@ -1,7 +1,7 @@
 """Engines: the same network run by torch, ONNX Runtime or OpenVINO.
 
-A :class:`Network` takes and gives numpy arrays in the tensors' own axis order and may be called from
-several threads at once. Nothing here knows of images or tiles.
+A :class:`Network` takes and gives numpy arrays in the tensors' own axis order and may be called
+from several threads at once. Nothing here knows of images or tiles.
 """
 
 from __future__ import annotations
@@ -80,10 +80,11 @@ class Network(ABC):
             if _is_out_of_memory(error):
                 raise MemoryShortage(self.engine, f"out of memory on {self.device.name}") from error
             shapes = ", ".join(str(a.shape) for a in arrays)
-            reason = str(error).strip().splitlines()
+            lines = str(error).strip().splitlines()
+            reason = lines[-1] if lines else type(error).__name__
             raise NetworkError(
                 f"network ({self.engine})",
-                f"it refused inputs of shape {shapes}: {reason[-1] if reason else type(error).__name__}",
+                f"it refused inputs of shape {shapes}: {reason}",
                 "",
                 "If the sizes are what its description allows, tell the package's authors.",
             ) from error
@@ -131,7 +132,7 @@ class TorchNetwork(Network):
             for o in outputs
         ]
 
-    def _to_device(self, array: NDArray[Any]) -> torch.Tensor:
+    def _to_device(self, array: NDArray[Any]) -> Any:
         torch = self._torch
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         if not self.device.is_cpu:
@@ -163,7 +164,7 @@ def _freeze_script(module: torch.nn.Module) -> torch.nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript itself is deprecated, packages in it are not
         try:
-            return torch.jit.freeze(module.eval())  # type: ignore[no-any-return,no-untyped-call]
+            return torch.jit.freeze(module.eval())  # type: ignore[no-any-return]
         except RuntimeError:  # frozen already, or without weights to freeze
             return module
 

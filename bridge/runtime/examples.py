@@ -33,7 +33,7 @@ class Examples:
 
     @cached_property
     def raw(self) -> dict[str, NDArray[Any]]:
-        """Test tensors per input name, in their axis order; those that can't be read are left out."""
+        """Test tensors per input name, in their axis order, as far as they can be read."""
         found = {}
         for tensor, descriptor in zip(
             self._geometry.inputs, self._package.description.inputs, strict=True

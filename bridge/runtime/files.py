@@ -1,7 +1,7 @@
 """Image files in, image files and reports out: one image, many in parallel, or over a cluster.
 
-Output names: what was asked for, or ``NAME-MODEL.tif`` inside a folder; a model with several outputs
-adds ``-OUTPUT`` to each. The report lies beside the first output, as ``NAME.report.json``.
+Output names: what was asked for, or ``NAME-MODEL.tif`` inside a folder; a model with several
+outputs adds ``-OUTPUT`` to each. The report lies beside the first output, as ``NAME.report.json``.
 """
 
 from __future__ import annotations
@@ -256,6 +256,12 @@ def predict_on_cluster(
     ----------
     address : str
         Of the scheduler, such as ``tcp://node1:8786``.
+    package, settings
+        What runs and how; every worker opens the package itself.
+    orders, options
+        Which files, and how they are read and written.
+    progress : Progress
+        Told after every image.
 
     Returns
     -------

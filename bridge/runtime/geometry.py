@@ -13,6 +13,7 @@ the reference is the first input that has the dim.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -37,7 +38,7 @@ class SizeRule:
 
 @dataclass(frozen=True)
 class Affine:
-    """Size or position along one dim, from the reference input's: ``ratio * reference + offset``."""
+    """Size or position along one dim from the reference input's: ``ratio * reference + offset``."""
 
     ratio: Fraction
     offset: int = 0
@@ -120,7 +121,7 @@ class Geometry:
         """The largest batch the description allows; None for any."""
         sizes = [
             1 if "b" not in t.dims else t.batch_size
-            for t in self.inputs
+            for t in (*self.inputs, *self.outputs)
             if "b" not in t.dims or t.batch_size
         ]
         return min((s for s in sizes if s is not None), default=None)
@@ -143,7 +144,10 @@ def read_geometry(description: v0_5.ModelDescr) -> Geometry:
     PackageError
         An axis is of a kind that images don't have, or a size refers to what isn't there.
     """
-    descriptors = [*description.inputs, *description.outputs]
+    descriptors: list[v0_5.InputTensorDescr | v0_5.OutputTensorDescr] = [
+        *description.inputs,
+        *description.outputs,
+    ]
     dims = {str(t.id): _name_axes(str(t.id), t.axes) for t in descriptors}
     axes = {
         (str(t.id), dim): axis
@@ -171,7 +175,7 @@ def read_geometry(description: v0_5.ModelDescr) -> Geometry:
     return Geometry(inputs=inputs, outputs=outputs, references=references)
 
 
-def _name_axes(tensor: str, axes: list[v0_5.AnyAxis]) -> tuple[str, ...]:
+def _name_axes(tensor: str, axes: Sequence[v0_5.AnyAxis]) -> tuple[str, ...]:
     """Give each axis of a tensor its dim; space axes with odd names are z, y, x from the end."""
     space = [a for a in axes if a.type == "space"]
     if len(space) > 3:
@@ -299,7 +303,7 @@ def _scale(axis: v0_5.AnyAxis) -> Fraction:
 
 
 def _ratio(reference: v0_5.AnyAxis, axis: v0_5.AnyAxis) -> Fraction:
-    """Pixels of ``axis`` per pixel of ``reference``; rounded scales are taken for what they mean."""
+    """Pixels of ``axis`` per pixel of ``reference``; rounded scales stand for simple ratios."""
     return _simple(_scale(reference) / _scale(axis))
 
 
@@ -334,7 +338,8 @@ def batch_dims(geometry: Geometry, sizes: dict[str, int]) -> tuple[str, ...]:
         raise ImageError(
             "image axes",
             f"the image has {' '.join(sizes)}",
-            f"{' and '.join(names[d] for d in missing)} too: the model works on {' '.join(geometry.tiled)}",
+            f"{' and '.join(names[d] for d in missing)} too: the model works on "
+            f"{' '.join(geometry.tiled)}",
             "Give such an image, or say with --axes what the image's axes are.",
         )
     return tuple(d for d in ("t", "z") if d in sizes and d not in geometry.tiled)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ class Prober:
             return Measured(Locality(0, 0, step, is_bounded=False), rule)
         if step % stride:  # windows may then end off the network's inner grid
             lead, trail = self._reach(dim, length, rule, stride) or (lead, trail)
-            trail += stride
+            lead, trail = lead + stride, trail + stride
         return Measured(Locality(lead, trail, stride), rule)
 
     def _valid(self, rule: SizeRule, at_least: int) -> int:
@@ -226,7 +226,7 @@ class Prober:
         declared = rule.step if rule.step > 1 else 0
         candidates = [s for s in ([declared] if declared else []) + list(_STRIDES) if s % unit == 0]
         longest = max(candidates)
-        length = self._valid(rule, lead + trail + 2 * longest)
+        length = self._valid(rule, lead + trail + 4 * longest)
         if rule.step == 0:
             length = rule.minimum
             candidates = [s for s in candidates if lead + trail + s < length]
@@ -234,7 +234,8 @@ class Prober:
         first = self._run(self._part(content, dim, 0, length))
         for stride in candidates:
             shifted = self._run(self._part(content, dim, stride, length))
-            if self._agree(first, shifted, dim, stride, lead, length - trail):
+            margin = stride if rule.step % stride else 0  # the window may end off the inner grid
+            if self._agree(first, shifted, dim, stride, lead + margin, length - trail - margin):
                 return stride
         return None
 
@@ -264,6 +265,8 @@ class Prober:
     ) -> bool:
         """Compare where both are out of reach of their windows' edges."""
         for tensor, a, b in zip(self._geometry.outputs, first, shifted, strict=True):
+            if dim not in tensor.tiled:
+                continue
             ratio, axis = tensor.affines[dim].ratio, tensor.dims.index(dim)
             start, stop, shift = (
                 math.ceil((low + stride) * ratio),
@@ -272,7 +275,7 @@ class Prober:
             )
             here = np.take(a, np.arange(start, stop), axis=axis).astype(np.float64)
             there = np.take(b, np.arange(start - shift, stop - shift), axis=axis)
-            if np.abs(here - there).max() > _EQUAL * (float(a.std()) or 1.0):
+            if here.size and np.abs(here - there).max() > _EQUAL * (float(a.std()) or 1.0):
                 return False
         return True
 
@@ -310,3 +313,50 @@ def declared_locality(geometry: Geometry, dim: str) -> Locality:
             lead = max(lead, _in_reference(halo, affine))
             trail = max(trail, _in_reference(max(halo - affine.offset, 0), affine))
     return Locality(lead, trail, max(common_rule(geometry, dim).step, 1))
+
+
+def settle_locality(
+    declared: Locality, measured: Measured, *, halo: int | None
+) -> tuple[Locality, str]:
+    """Give the locality to tile with: what was asked for, else the larger of promise and finding.
+
+    Parameters
+    ----------
+    declared : Locality
+        What the description promises.
+    measured : Measured
+        What was found.
+    halo : int or None
+        Pixels asked for by the user; None for as many as needed.
+
+    Returns
+    -------
+    Locality, str
+        And a sentence to warn with, or "".
+    """
+    found = measured.locality
+    if not found.is_bounded:
+        return found, ""
+    needed = max(found.lead, found.trail)
+    if halo is not None:
+        shift = max(0, found.trail - found.lead)
+        doubt = ""
+        if halo < needed:
+            doubt = (
+                f"the halo of {halo} pixels asked for is smaller than the {needed} that the "
+                "network sees; tiles will differ from the whole image near their borders."
+            )
+        return replace(found, lead=halo, trail=halo + shift), doubt
+    promised = max(declared.lead, declared.trail)
+    doubt = ""
+    if 0 < promised < needed:
+        doubt = (
+            f"the package declares a halo of {promised} pixels, but its network sees {needed}; "
+            f"{needed} were used."
+        )
+    used = replace(
+        found, lead=max(declared.lead, found.lead), trail=max(declared.trail, found.trail)
+    )
+    if measured.rule.step == 0 and used.lead + used.trail >= measured.rule.minimum:
+        return found, doubt
+    return used, doubt

@@ -9,8 +9,8 @@ Along one dim, in pixels of the reference input::
     |------- cut ----|-------- cut -------|------- ... -------|- length ---|
     kept of tile 0     kept of tile 1       kept of the last
 
-All windows of a plan have one size, so that they can share a batch; the last one is shifted inwards.
-A window never reaches past the (padded) image, hence no tile sees a border that the whole image
+All windows of a plan have one size, so that they can share a batch; the last is shifted inwards. A
+window never reaches past the (padded) image, hence no tile sees a border that the whole image
 would not. Between two tiles the cut lies where both are out of reach of their own window's edge:
 ``start + lead <= cut <= previous start + window - trail``.
 """
@@ -19,14 +19,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import product
+from functools import lru_cache
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.errors import ImageError
+from bridge.errors import ImageError, PackageError
 from bridge.runtime.geometry import Affine, Geometry, SizeRule, TensorGeometry
 
 _MOST_TILES_CONSIDERED = 64
@@ -71,6 +72,8 @@ class AxisPlan:
         First pixel of each window, ascending.
     cuts : tuple of int
         ``len(starts) + 1`` borders between what is kept of each tile; from 0 to ``padded``.
+    is_blended : bool
+        True where overlapping tiles are mixed because no exact cut exists.
     """
 
     length: int
@@ -78,6 +81,7 @@ class AxisPlan:
     window: int
     starts: tuple[int, ...]
     cuts: tuple[int, ...]
+    is_blended: bool = False
 
     @property
     def cost(self) -> int:
@@ -109,12 +113,9 @@ class TilePlan:
     ----------
     axes : dict
         One :class:`AxisPlan` per tiled dim, in the order t z y x.
-    is_blended : bool
-        True where overlapping tiles are mixed because no exact cut exists.
     """
 
     axes: Mapping[str, AxisPlan]
-    is_blended: bool = False
 
     def __len__(self) -> int:
         return math.prod(len(a.starts) for a in self.axes.values())
@@ -125,6 +126,11 @@ class TilePlan:
                 dim: axis.starts[i] for i, (dim, axis) in zip(index, self.axes.items(), strict=True)
             }
             yield Tile(index, starts)
+
+    @property
+    def is_blended(self) -> bool:
+        """Whether tiles are mixed along any dim."""
+        return any(a.is_blended for a in self.axes.values())
 
     @property
     def window_pixels(self) -> int:
@@ -171,7 +177,7 @@ class TilePlan:
             is_last = number == len(axis.starts) - 1
             low = int(axis.cuts[number] * affine.ratio)
             high = whole if is_last else int(axis.cuts[number + 1] * affine.ratio)
-            if self.is_blended:
+            if axis.is_blended:
                 low, high = origin, origin + affine.size(axis.window)
             high = min(high, whole)
             low = min(low, high)
@@ -179,18 +185,18 @@ class TilePlan:
         return regions
 
     def blend_weights(self, tile: Tile, tensor: TensorGeometry) -> dict[str, NDArray[np.float32]]:
-        """Give the weight of a tile's output pixels along each dim; over all tiles they sum to 1.
+        """Give the weight of a tile's output pixels along the blended dims.
 
         Returns
         -------
         dict of ndarray, float32, 0 < weight <= 1
             One weight per output pixel of the window, rising and falling linearly where
-            neighbouring windows overlap.
+            neighbouring windows overlap; over all tiles they sum to 1.
         """
         return {
-            dim: _ramps(self.axes[dim], number, tensor.affines[dim])
+            dim: _shares(self.axes[dim], tensor.affines[dim])[number]
             for number, dim in zip(tile.index, self.axes, strict=True)
-            if dim in tensor.tiled
+            if dim in tensor.tiled and self.axes[dim].is_blended
         }
 
 
@@ -199,18 +205,27 @@ def _scaled(start: int, stop: int, affine: Affine) -> slice:
     return slice(first, first + affine.size(stop - start))
 
 
-def _ramps(axis: AxisPlan, number: int, affine: Affine) -> NDArray[np.float32]:
+@lru_cache(maxsize=64)
+def _shares(axis: AxisPlan, affine: Affine) -> list[NDArray[np.float32]]:
+    """Give each tile's weights; divided by their sum, for three tiles may overlap."""
+    ramps = [_ramp(axis, number, affine) for number in range(len(axis.starts))]
+    places = [_scaled(start, start + axis.window, affine) for start in axis.starts]
+    total = np.zeros(affine.size(axis.padded))
+    for place, ramp in zip(places, ramps, strict=True):
+        total[place] += ramp
+    return [(r / total[p]).astype(np.float32) for p, r in zip(places, ramps, strict=True)]
+
+
+def _ramp(axis: AxisPlan, number: int, affine: Affine) -> NDArray[np.float64]:
     size = affine.size(axis.window)
-    weight = np.ones(size, np.float32)
-    position = np.arange(size, dtype=np.float64) + 0.5
-    if number > 0:
-        overlap = axis.starts[number - 1] + axis.window - axis.starts[number]
-        weight *= np.clip(position / float(overlap * affine.ratio), 0, 1).astype(np.float32)
-    if number < len(axis.starts) - 1:
-        overlap = axis.starts[number] + axis.window - axis.starts[number + 1]
-        weight *= np.clip((size - position) / float(overlap * affine.ratio), 0, 1).astype(
-            np.float32
-        )
+    weight = np.ones(size)
+    position = np.arange(size) + 0.5
+    for neighbour, distance in ((number - 1, position), (number + 1, size - position)):
+        if 0 <= neighbour < len(axis.starts):
+            shift = abs(axis.starts[neighbour] - axis.starts[number])
+            overlap = size - float(shift * affine.ratio)
+            if overlap > 0:
+                weight *= np.clip(distance / overlap, 0, 1)
     return weight
 
 
@@ -232,20 +247,40 @@ def common_rule(
     -------
     SizeRule
         Sizes in pixels of the reference input that fit every input.
+
+    Raises
+    ------
+    PackageError
+        No size fits every input.
     """
     minimum, step, fixed = 1, 1, None
+    accepted = []
     for tensor in geometry.inputs:
         if dim not in tensor.tiled:
             continue
-        rule = (rules or {}).get(tensor.name, tensor.rules[dim])
-        ratio = tensor.affines[dim].ratio
-        offset = tensor.affines[dim].offset
-        smallest = max(1, math.ceil((rule.minimum - offset) / ratio))
+        rule, affine = (rules or {}).get(tensor.name, tensor.rules[dim]), tensor.affines[dim]
+        smallest = max(1, math.ceil((rule.minimum - affine.offset) / affine.ratio))
         if rule.step == 0:
             fixed = smallest
+        accepted.append((rule, affine))
         minimum = max(minimum, smallest)
-        step = math.lcm(step, (Fraction(max(rule.step, 1)) / ratio).numerator)
-    return SizeRule(fixed, 0) if fixed is not None else SizeRule(minimum, step)
+        step = math.lcm(step, (Fraction(max(rule.step, 1)) / affine.ratio).numerator)
+    if fixed is not None:
+        return SizeRule(fixed, 0)
+    for size in range(minimum, minimum + step):
+        if all(_accepts(rule, affine, size) for rule, affine in accepted):
+            return SizeRule(size, step)
+    raise PackageError(
+        f"the inputs' sizes along {dim}",
+        "no size fits all of them",
+        "minima and steps that meet",
+        "The description is wrong; tell the package's authors.",
+    )
+
+
+def _accepts(rule: SizeRule, affine: Affine, size: int) -> bool:
+    own = affine.ratio * size + affine.offset
+    return own.denominator == 1 and (int(own) - rule.minimum) % max(rule.step, 1) == 0
 
 
 def cut_unit(geometry: Geometry, dim: str) -> int:
@@ -267,7 +302,7 @@ def pad_to_valid(length: int, rule: SizeRule, stride: int, *, dim: str) -> int:
             f"image size along {dim}",
             f"{length} pixels",
             f"at least {math.ceil(rule.minimum / _SMALLEST_SHARE_OF_MINIMUM)}: the model's "
-            f"smallest input is {rule.minimum}, and more than seven eighths of it would be invented",
+            f"smallest input is {rule.minimum}; more than seven eighths of it would be invented",
             "Use a larger image, or another model.",
         )
     step = rule.step or stride  # a fixed size is covered by windows that are whole strides apart
@@ -349,9 +384,9 @@ def _lay(
         return None
     count = math.ceil((padded - window) / advance) + 1
     last = padded - window
-    starts = tuple(last * i // (count - 1) // stride * stride for i in range(count - 1)) + (last,)
-    gaps = [b - a for a, b in zip(starts, starts[1:], strict=False)]
-    if max(gaps) > advance:  # rounding down made one gap too wide
+    even = (last * i // (count - 1) // stride * stride for i in range(count - 1))
+    starts = (*even, last)
+    if max(b - a for a, b in pairwise(starts)) > advance:  # rounding down made one gap too wide
         starts = (*(min(i * advance, last) for i in range(count - 1)), last)
     cuts = (0, *(s + lead for s in starts[1:]), padded)
     return AxisPlan(length, padded, window, starts, cuts)
@@ -394,7 +429,6 @@ def plan_tiles(
         The image is far smaller than the network's smallest input.
     """
     choices = []
-    is_blended = False
     for dim in geometry.tiled:
         rule = (rules or {}).get(dim) or common_rule(geometry, dim)
         locality = localities[dim]
@@ -405,7 +439,14 @@ def plan_tiles(
                 axis_choices(sizes[dim], locality=locality, longest=longest, **options)  # type: ignore[arg-type]
             )
         else:
-            found = _overlapping(sizes[dim], locality, longest or most_pixels, **options)  # type: ignore[arg-type]
+            shrink = _shrink(geometry, dim)
+            found = _overlapping(
+                sizes[dim],
+                locality,
+                longest or most_pixels,
+                shrink=shrink,
+                **options,  # type: ignore[arg-type]
+            )
             choices.append(found)
 
     def pixels(plans: tuple[AxisPlan, ...]) -> int:
@@ -419,30 +460,36 @@ def plan_tiles(
     )
     fitting = [c for c in candidates if pixels(c) <= most_pixels]
     best = min(fitting, key=cost) if fitting else min(candidates, key=pixels)
-    axes = dict(zip(geometry.tiled, best, strict=True))
-    is_blended = any(
-        not localities[dim].is_bounded and len(axis.starts) > 1 for dim, axis in axes.items()
-    )
-    return TilePlan(axes, is_blended=is_blended)
+    return TilePlan(dict(zip(geometry.tiled, best, strict=True)))
+
+
+def _shrink(geometry: Geometry, dim: str) -> int:
+    """Give the input pixels that the outputs lack at a window's end (valid convolutions)."""
+    lacking = [
+        -t.affines[dim].offset / t.affines[dim].ratio for t in geometry.outputs if dim in t.tiled
+    ]
+    return max(0, *(math.ceil(n) for n in lacking)) if lacking else 0
 
 
 def _overlapping(
-    length: int, locality: Locality, longest: int, *, dim: str, rule: SizeRule, unit: int
+    length: int,
+    locality: Locality,
+    longest: int,
+    *,
+    dim: str,
+    rule: SizeRule,
+    unit: int,
+    shrink: int,
 ) -> list[AxisPlan]:
     """List tilings in which neighbours overlap by at least a quarter, for networks of any reach."""
-    plans = axis_choices(
-        length, dim=dim, rule=rule, unit=unit, locality=Locality(0, 0, locality.stride)
-    )[:1]
-    window = plans[0].padded
+    at_once = Locality(0, 0, locality.stride)
+    whole = axis_choices(length, dim=dim, rule=rule, unit=unit, locality=at_once)[0]
+    plans = [whole] if len(whole.starts) == 1 else []
+    window = whole.padded if plans else 2 * rule.minimum
     while window > max(rule.minimum, 16 * locality.stride):
         window //= 2
         margin = window // 8
-        reach = Locality(margin, margin, locality.stride)
-        plans += [
-            p
-            for p in axis_choices(
-                length, dim=dim, rule=rule, unit=unit, locality=reach, longest=window
-            )
-            if p.window <= window
-        ][:1]
+        reach = Locality(margin, margin + shrink, locality.stride)
+        found = axis_choices(length, dim=dim, rule=rule, unit=unit, locality=reach, longest=window)
+        plans += [replace(p, is_blended=True) for p in found if p.window <= window][:1]
     return [p for p in plans if p.window <= longest] or plans[-1:]

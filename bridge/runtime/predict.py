@@ -1,4 +1,4 @@
-"""Run a package on an image of any size: open, bind, normalise, choose, plan, execute, judge, report.
+"""Run a package on an image of any size: bind, choose, plan, execute, judge, report.
 
 :class:`Predictor` keeps a package's loaded network for many images and may be used by several
 threads at once. Files are the business of the jobs; here images and sinks are values.
@@ -22,21 +22,21 @@ from bridge.progress import Progress, silent
 from bridge.runtime import execute, memory, verdict
 from bridge.runtime.bind import Bound, bind
 from bridge.runtime.blocks import ArraySink, ScratchSink, finish_whole
-from bridge.runtime.choose import Choice, bytes_per_pixel, choose_network, measure_dim
+from bridge.runtime.choose import Choice, MemoryNeed, choose_network, measure_dim, memory_need
 from bridge.runtime.device import find_device
 from bridge.runtime.engine import Engine, Precision
 from bridge.runtime.examples import Examples
 from bridge.runtime.execute import Layout, Sink, Work
-from bridge.runtime.geometry import SizeRule, read_geometry
-from bridge.runtime.locality import declared_locality
+from bridge.runtime.geometry import read_geometry
+from bridge.runtime.locality import Measured, declared_locality, settle_locality
 from bridge.runtime.plan import Locality, TilePlan, common_rule, pad_to_valid, plan_tiles
 from bridge.runtime.processing import ItemStatistics, Pipeline
 from bridge.runtime.report import describe_run, gather_warnings
 from bridge.runtime.verdict import Tally
 from bridge.zoo.package import Package
 
-_CPU_BUDGET_BYTES = 600 << 20
-_ASSUMED_BYTES_PER_PIXEL = 2000.0
+_CPU_BUDGET_BYTES = 940 << 20
+_FEWEST_PIXELS = 64 * 64
 _SMALL_WORK_PIXELS = 4e6
 _MOST_GPU_BATCH = 32
 _DIMS = ("t", "c", "z", "y", "x")
@@ -147,7 +147,7 @@ class Predictor:
         self._lock = threading.Lock()
         self._choice: Choice | None = None
         self._examples = Examples(package, self.geometry, self._pipeline)
-        self._localities: dict[str, tuple[Locality, SizeRule]] = {}
+        self._measured: dict[str, Measured] = {}
 
     def run(
         self,
@@ -190,7 +190,7 @@ class Predictor:
                 work = self._execute(bound, choice, plan, sinks, progress)
                 break
             except MemoryShortage:
-                if most_pixels <= 64 * 64 or plan.window_pixels <= 64 * 64:
+                if plan.window_pixels <= _FEWEST_PIXELS:
                     raise
                 most_pixels = plan.window_pixels // 2
                 progress(0, 1, "out of memory: again with smaller tiles")
@@ -233,29 +233,23 @@ class Predictor:
         else:
             budget = int(min(_CPU_BUDGET_BYTES, 0.4 * free))
         padded = math.prod(self._padded(bound).values())
-        if padded * _ASSUMED_BYTES_PER_PIXEL <= budget:
+        if padded <= MemoryNeed().most_pixels(budget):
             return padded
-        choice = self._choice
-        assert choice is not None
+        assert self._choice is not None
         with self._lock:
-            cost = bytes_per_pixel(
-                self.package, choice.network, self.geometry, self._examples.contents
+            need = memory_need(
+                self.package, self._choice.network, self.geometry, self._examples.contents
             )
-        return max(64 * 64, int(budget / cost))
+        return max(_FEWEST_PIXELS, need.most_pixels(budget))
 
     def _padded(self, bound: Bound) -> dict[str, int]:
-        return {
-            d: pad_to_valid(n, self._rule(d), self._stride(d), dim=d)
-            for d, n in bound.sizes.items()
-        }
-
-    def _rule(self, dim: str) -> SizeRule:
-        return (
-            self._localities[dim][1] if dim in self._localities else common_rule(self.geometry, dim)
-        )
-
-    def _stride(self, dim: str) -> int:
-        return self._localities[dim][0].stride if dim in self._localities else 1
+        sizes = {}
+        for dim, n in bound.sizes.items():
+            measured = self._measured.get(dim)
+            rule = measured.rule if measured else common_rule(self.geometry, dim)
+            stride = measured.locality.stride if measured else 1
+            sizes[dim] = pad_to_valid(n, rule, stride, dim=dim)
+        return sizes
 
     def _plan(self, bound: Bound, most_pixels: int) -> tuple[TilePlan, list[str]]:
         tile = self.settings.tile
@@ -265,15 +259,18 @@ class Predictor:
             (not tile or n <= tile) and (rules[d].step or n == rules[d].minimum)
             for d, n in whole.items()
         )
-        notes: list[str] = []
         if fits_whole:
             localities = {d: Locality(0, 0, 1) for d in self.geometry.tiled}
-            return plan_tiles(
-                self.geometry, bound.sizes, localities, most_pixels=most_pixels
-            ), notes
+            plan = plan_tiles(self.geometry, bound.sizes, localities, most_pixels=most_pixels)
+            return plan, []
         localities = {}
+        doubts: dict[str, str] = {}
         for dim in self.geometry.tiled:
-            localities[dim], rules[dim] = self._locality(dim, notes)
+            measured = self._measure(dim)
+            rules[dim] = measured.rule
+            localities[dim], doubts[dim] = settle_locality(
+                declared_locality(self.geometry, dim), measured, halo=self.settings.halo
+            )
         plan = plan_tiles(
             self.geometry,
             bound.sizes,
@@ -282,58 +279,19 @@ class Predictor:
             longest=tile or None,
             rules=rules,
         )
-        if plan.is_blended:
-            notes.append(
-                "The network's output depends on the whole image (global statistics or attention), so tiles cannot "
-                "be exact: they overlap and are blended. Use a larger --tile, or one tile, to avoid it."
-            )
-        longest = max((a.window for a in plan.axes.values()), default=0)
-        if tile and longest > tile:
-            notes.append(
-                f"Tiles of {tile} are smaller than the network's reach allows; {longest} were used."
-            )
-        return plan, notes
+        return plan, _plan_notes(plan, doubts, tile)
 
-    def _locality(self, dim: str, notes: list[str]) -> tuple[Locality, SizeRule]:
-        """Give the reach to use along one dim: the larger of what is declared and measured."""
-        declared = declared_locality(self.geometry, dim)
+    def _measure(self, dim: str) -> Measured:
         with self._lock:
-            if dim not in self._localities:
+            if dim not in self._measured:
                 assert self._choice is not None
-                measured = measure_dim(
+                self._measured[dim] = measure_dim(
                     self.package, self._choice.network, self.geometry, self._examples.contents, dim
                 )
-                self._localities[dim] = (measured.locality, measured.rule)
-            measured_locality, rule = self._localities[dim]
-        if not measured_locality.is_bounded:
-            return measured_locality, rule
-        needed = max(measured_locality.lead, measured_locality.trail)
-        halo = self.settings.halo
-        if halo is not None:
-            if halo < needed:
-                notes.append(
-                    f"The halo of {halo} asked for is smaller than the {needed} pixels along {dim} that the network "
-                    "sees: tiles will differ from the whole image near their borders."
-                )
-            shift = max(0, measured_locality.trail - measured_locality.lead)
-            return replace(measured_locality, lead=halo, trail=halo + shift), rule
-        promised = max(declared.lead, declared.trail)
-        if promised and promised < needed:
-            notes.append(
-                f"The package declares a halo of {promised} pixels along {dim}, but its network sees {needed}: "
-                f"{needed} were used."
-            )
-        used = replace(
-            measured_locality,
-            lead=max(declared.lead, measured_locality.lead),
-            trail=max(declared.trail, measured_locality.trail),
-        )
-        if rule.step == 0 and used.lead + used.trail >= rule.minimum:
-            used = measured_locality
-        return used, rule
+            return self._measured[dim]
 
     def _reaches(self) -> dict[str, dict[str, Any]]:
-        return {d: asdict(locality) for d, (locality, _) in self._localities.items()}
+        return {d: asdict(measured.locality) for d, measured in self._measured.items()}
 
     # -- running -------------------------------------------------------------------------------
 
@@ -397,7 +355,7 @@ class Predictor:
         most = len(plan) * n_items if limit is None else limit
         wanted = self.settings.batch or (1 if self.device.is_cpu else _MOST_GPU_BATCH)
         if not self.settings.batch and not self.device.is_cpu:
-            cost = _ASSUMED_BYTES_PER_PIXEL * plan.window_pixels
+            cost = MemoryNeed().bytes_per_pixel * plan.window_pixels
             wanted = min(wanted, max(1, int(memory.available_bytes() * 0.2 / cost)))
         return max(1, min(wanted, most))
 
@@ -447,6 +405,24 @@ class Predictor:
         fingerprint = f"{self.package.sha256} {plan.axes} {self.settings}"
         dtype = _output_dtype(str(descriptor.dtype))
         return OutputSpec(name, layout.dims, layout.shape, dtype, attrs, fingerprint)
+
+
+def _plan_notes(plan: TilePlan, doubts: Mapping[str, str], tile: int) -> list[str]:
+    """Say what a user should know of a plan; doubts about dims that were not cut don't matter."""
+    by_doubt: dict[str, list[str]] = {}
+    for dim, axis in plan.axes.items():
+        if len(axis.starts) > 1 and doubts.get(dim):
+            by_doubt.setdefault(doubts[dim], []).append(dim)
+    notes = [f"Along {' and '.join(dims)}: {doubt}" for doubt, dims in by_doubt.items()]
+    if plan.is_blended:
+        notes.append(
+            "The network's output depends on the whole image (global statistics or attention), so "
+            "tiles cannot be exact: they overlap and are blended. A larger --tile avoids it."
+        )
+    longest = max((a.window for a in plan.axes.values()), default=0)
+    if tile and longest > tile:
+        notes.append(f"The network needs tiles of at least {longest} pixels; {tile} was asked for.")
+    return notes
 
 
 def _output_dtype(declared: str) -> np.dtype[Any]:

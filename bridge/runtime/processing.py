@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
+from bioimageio.core._op_base import SimpleOperator
 from bioimageio.core.axis import AxisId
 from bioimageio.core.common import MemberId
-from bioimageio.core.proc_ops import EnsureDtype, Processing, SimpleOperator, get_proc
+from bioimageio.core.proc_ops import EnsureDtype, Processing, get_proc
 from bioimageio.core.sample import Sample
 from bioimageio.core.stat_measures import (
     DatasetMean,
@@ -76,7 +77,7 @@ class Pipeline:
             for t in description.outputs
         }
         self.clipped: dict[str, int] = {}
-        """Output values per tensor that a cast to integers would have wrapped and that were clipped."""
+        """Output values per tensor that were clipped, since a cast to integers would wrap them."""
 
     @property
     def needs_whole_output(self) -> bool:
@@ -139,7 +140,7 @@ class Pipeline:
         for op in self._pre[name]:
             if isinstance(op, EnsureDtype):
                 _check_fits(sample.members[MemberId(name)], op, name)
-            op(sample)  # type: ignore[arg-type]
+            op(sample)
         return np.asarray(sample.members[MemberId(name)].data.data)
 
     def postprocess(
@@ -154,7 +155,7 @@ class Pipeline:
             for op in self._post[name]:
                 if isinstance(op, EnsureDtype):
                     self._clip(sample, op, name)
-                op(sample)  # type: ignore[arg-type]
+                op(sample)
         return {n: np.asarray(sample.members[MemberId(n)].data.data) for n in arrays}
 
     def _clip(self, sample: Sample, op: EnsureDtype, name: str) -> None:
@@ -172,7 +173,7 @@ class Pipeline:
 
 
 class ItemStatistics(Sequence[Statistics]):
-    """Statistics per batch item, taken when the item's first tile is read; the last few are kept."""
+    """Statistics per batch item, taken when its first tile is read; the last few are kept."""
 
     _KEPT = 64
 

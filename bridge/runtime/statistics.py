@@ -116,7 +116,7 @@ def quantiles(
 def _survey(blocks: Blocks) -> tuple[int, int, np.dtype[Any]]:
     n_groups, count, dtype = 0, 0, np.dtype(np.float32)
     for block in blocks():
-        n_groups, dtype = block.shape[0], block.dtype
+        n_groups, dtype = block.shape[0], block.dtype.newbyteorder("=")
         count += block.shape[1]
     return n_groups, count, dtype
 
@@ -149,7 +149,8 @@ def _count_bits(blocks: Blocks, searches: list[_Search], shift: int, n_bits: int
 def _to_keys(values: NDArray[Any]) -> NDArray[np.uint64]:
     """Map values to unsigned integers of the same order."""
     size = values.dtype.itemsize
-    bits = np.ascontiguousarray(values).view(f"u{size}").astype(np.uint64)
+    native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+    bits = native.view(f"u{size}").astype(np.uint64)
     if values.dtype.kind == "u" or values.dtype.kind == "b":
         return bits
     sign = np.uint64(1 << (size * 8 - 1))

@@ -1,4 +1,4 @@
-"""Is an output an image at all? Black, constant, NaN and saturated ones are errors, with evidence."""
+"""Is an output an image at all? Black, constant, NaN and saturated ones are errors."""
 
 from __future__ import annotations
 
@@ -137,18 +137,18 @@ def likely_cause(image: Tally, typical: Tally | None) -> str:
     seen = f"the input runs from {image.low:g} to {image.high:g} (mean {image.mean:g})"
     if typical is None:
         return (
-            f"No test image comes with the package to compare with; {seen}. Check its normalisation "
-            "and that its weights belong to its network."
+            f"No test image comes with the package to compare with; {seen}. Check its "
+            "normalisation, and that its weights belong to its network."
         )
     made_for = f"its test image from {typical.low:g} to {typical.high:g} (mean {typical.mean:g})"
     if _is_far(image, typical):
         return (
-            f"Likely cause: the input's range is far from what the model was made for: {seen}, {made_for}. "
-            "Give the raw image, or scale it to that range."
+            f"Likely cause: the input's range is far from what the model was made for: {seen}, "
+            f"{made_for}. Give the raw image, or scale it to that range."
         )
     return (
-        f"The input's range is like that of the model's test image ({seen}, {made_for}), so the model is "
-        "the likelier cause: 'zoobridge models check' runs it on its own test image."
+        f"The input's range is like that of the model's test image ({seen}, {made_for}), so the "
+        "model is the likelier cause: 'zoobridge models check' runs it on its own test image."
     )
 
 
@@ -164,7 +164,7 @@ def range_warning(image: Tally, typical: Tally | None) -> str:
     if typical is None or not image.count or not _is_far(image, typical):
         return ""
     return (
-        f"The input runs from {image.low:g} to {image.high:g} (mean {image.mean:g}), the model's test image "
-        f"from {typical.low:g} to {typical.high:g} (mean {typical.mean:g}): check that it is the kind of "
-        "image the model was made for."
+        f"The input runs from {image.low:g} to {image.high:g} (mean {image.mean:g}), the model's "
+        f"test image from {typical.low:g} to {typical.high:g} (mean {typical.mean:g}): check that "
+        "it is the kind of image the model was made for."
     )
