@@ -3,7 +3,7 @@
 // Change `command` where ImageJ cannot find zoobridge: its full path, with / (on Windows too).
 // `output` is a folder to keep the result in; `more` holds other options of "zoobridge predict".
 // From a macro: runMacro("/path/to/predict_active_image.ijm", "model=deep-storm tile=512") gives
-// the title of the result, or "[aborted]" after a failure; keys are the names of these variables.
+// the title of the (last) result, or "[aborted]" after a failure; keys are the names of these variables.
 
 command = call("ij.Prefs.get", "zoobridge.command", "zoobridge");
 model = "deep-storm";
@@ -44,7 +44,10 @@ if (output == "") output = folder;
 words = newArray(command, "predict", "--model", model, "--input", input,
     "--output", output + "/" + fileName(result) + ".tif", "--tile", tile, "--device", device,
     "--overwrite");
-if (more != "") words = Array.concat(words, split(more, " "));
+if (more != "") {
+    others = split(more, " ");
+    words = Array.concat(words, others);
+}
 showStatus("ZooBridge: " + model + " is at work");
 status = statusOf(words);
 failure = failureOf(status, command);
@@ -62,6 +65,7 @@ for (i = 0; i < paths.length; i++) {
     rename(result + substring(stem, lengthOf(fileName(result))));
 }
 removeFolder(folder);
+result = getTitle();
 return result;
 
 // Deletes a folder and the files in it.

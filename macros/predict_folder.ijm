@@ -29,7 +29,10 @@ output = slashes(output);
 // Predict, tell what there is, and stop with the reason where not all went well.
 words = newArray(command, "predict", "--model", model, "--input", input, "--output", output,
     "--tile", tile, "--device", device, "--overwrite");
-if (more != "") words = Array.concat(words, split(more, " "));
+if (more != "") {
+    others = split(more, " ");
+    words = Array.concat(words, others);
+}
 showStatus("ZooBridge: " + model + " is at work");
 status = statusOf(words);
 failure = failureOf(status, command);

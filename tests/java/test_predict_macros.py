@@ -53,10 +53,10 @@ def active(run: MacroRun) -> Picture:
     return run.pictures[-1]
 
 
-def temporary_files(imagej: ImageJ) -> str:
-    """What is left in the folder that ``getDir("temp")`` names."""
-    code = 'return String.join(getFileList(getDir("temp")), ",");'
-    return imagej.run_macro(code).returned or ""
+def n_temporary_files(imagej: ImageJ) -> int:
+    """Count what is left in the folder that ``getDir("temp")`` names."""
+    code = 'left = getFileList(getDir("temp")); return "" + left.length;'
+    return int(imagej.run_macro(code).returned or "-1")
 
 
 def assert_stopped(run: MacroRun, reason: str) -> None:
@@ -88,7 +88,7 @@ def test_a_16_bit_image_gives_a_calibrated_float_image_eight_times_as_large(
     # the image itself is as it was, and so is the disk
     assert (before.title, Path(before.path)) == (path.name, path)
     assert not before.is_changed
-    assert temporary_files(imagej) == ""
+    assert n_temporary_files(imagej) == 0
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -119,7 +119,7 @@ def test_a_movie_gives_what_the_command_gives_for_its_file(imagej: ImageJ, tmp_p
     assert result.interval_s == pytest.approx(0.05)
     assert result.means == pytest.approx(list(expected.mean((1, 2), float)), rel=1e-5)
     np.testing.assert_allclose(tifffile.imread(kept / "movie-deep-storm.tif"), expected, rtol=1e-5)
-    assert temporary_files(imagej) == ""
+    assert n_temporary_files(imagej) == 0
 
 
 def test_one_channel_of_a_composite_keeps_its_slices(imagej: ImageJ, tmp_path: Path) -> None:
@@ -168,14 +168,14 @@ def test_an_unknown_model_stops_the_macro_with_its_reason(imagej: ImageJ, tmp_pa
 
     assert_stopped(run, "no such model")
     assert [picture.title for picture in run.pictures] == ["a.tif"]
-    assert temporary_files(imagej) == ""
+    assert n_temporary_files(imagej) == 0
 
 
 def test_a_colour_image_is_refused_with_the_reason(imagej: ImageJ) -> None:
     run = imagej.run_macro('newImage("colour", "RGB ramp", 32, 24, 1);' + PREDICT)
 
     assert_stopped(run, "3 channels")
-    assert temporary_files(imagej) == ""
+    assert n_temporary_files(imagej) == 0
 
 
 def test_a_missing_command_says_how_to_name_it(imagej: ImageJ) -> None:
@@ -185,7 +185,7 @@ def test_a_missing_command_says_how_to_name_it(imagej: ImageJ) -> None:
 
     assert_stopped(run, "No answer from '/no such place/zoobridge'")
     assert 'call("ij.Prefs.set", "zoobridge.command"' in run.dialogs[0]
-    assert temporary_files(imagej) == ""
+    assert n_temporary_files(imagej) == 0
 
 
 def test_the_preference_names_the_command(imagej: ImageJ) -> None:
