@@ -1,0 +1,1 @@
+"""Deep-STORM: a super-resolved image from dense frames of blinking emitters."""
