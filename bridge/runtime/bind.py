@@ -90,13 +90,18 @@ def bind(
         image = _pick_channel(images[tensor.name], channel)
         _check_dtype(image, tensor)
         _check_channels(image, tensor, descriptor)
+        if "c" in image.dims and "c" not in tensor.dims:
+            image = image.isel(c=0)
         sizes = {str(d): int(n) for d, n in image.sizes.items()}
-        for dim in batch_dims(geometry, {**dict.fromkeys(geometry.tiled, 0), **sizes}):
-            if batch.setdefault(dim, sizes[dim]) != sizes[dim]:
+        left_over = batch_dims(geometry, {**dict.fromkeys(geometry.tiled, 0), **sizes})
+        if not sources:
+            batch = {dim: sizes[dim] for dim in left_over}
+        for dim in {*batch, *left_over}:
+            if batch.get(dim, 1) != sizes.get(dim, 1):
                 raise ImageError(
-                    f"input '{tensor.name}'",
-                    f"{sizes[dim]} along {dim}",
-                    f"{batch[dim]}, as in the other input",
+                    f"{_source(image)} for input '{tensor.name}'",
+                    f"{sizes.get(dim, 1)} along {dim}",
+                    f"{batch.get(dim, 1)}, as in the other input",
                 )
         missing = [d for d in tensor.tiled if d not in sizes]
         if missing:

@@ -486,7 +486,7 @@ def _overlapping(
     whole = axis_choices(length, dim=dim, rule=rule, unit=unit, locality=at_once)[0]
     plans = [whole] if len(whole.starts) == 1 else []
     window = whole.padded if plans else 2 * rule.minimum
-    while window > max(rule.minimum, 16 * locality.stride):
+    while not plans or window > max(rule.minimum, 16 * locality.stride):
         window //= 2
         margin = window // 8
         reach = Locality(margin, margin + shrink, locality.stride)

@@ -63,9 +63,9 @@ class TensorSource:
         block = self.image.isel(item).isel(bounds)
         pixels = block.values
         for dim, positions in picks.items():
-            length = bounds[dim].stop - bounds[dim].start
-            if len(positions) != length:
-                pixels = np.take(pixels, positions - bounds[dim].start, axis=block.dims.index(dim))
+            own = positions - bounds[dim].start
+            if not np.array_equal(own, np.arange(bounds[dim].stop - bounds[dim].start)):
+                pixels = np.take(pixels, own, axis=block.dims.index(dim))
         if not isinstance(self.padding, str):
             pixels = self._fill(pixels, block.dims, window)
         _check_finite(pixels, str(self.image.attrs.get("source", "image")), bounds)

@@ -115,6 +115,29 @@ class Package:
             raise PackageError(str(path), found, remedy="Open the package again")
         return content
 
+    def weights_file(self, format: WeightsFormat) -> Path:
+        """Give the file of the weights of one format.
+
+        Raises
+        ------
+        PackageError
+            There are none, or they cannot be used, and why.
+        """
+        weights = self.weights.get(format)
+        there = [w.format for w in self.weights.values() if not w.problem]
+        others = f"one of its usable weights: {', '.join(there)}" if there else ""
+        if weights is None:
+            raise PackageError(self.source, f"has no {format} weights", others)
+        if weights.problem or weights.path is None:
+            found = f"its {format} weights cannot be used: {weights.problem}"
+            remedy = (
+                f"Download {weights.url} into the package's folder and name it in the description"
+                if weights.url
+                else "Get the whole package again"
+            )
+            raise PackageError(self.source, found, others, remedy)
+        return weights.path
+
 
 def open_package(source: str | Path) -> Package:
     """Open and verify a package.

@@ -1,4 +1,4 @@
-"""Loading a package's network once: state dict, TorchScript, or the bytes of its ONNX file.
+"""Loading a package's network in PyTorch: from its state dict or its TorchScript.
 
 Weights are data: pickles with code are refused, and architecture code runs only after consent
 (`bridge.zoo.trust`). Nothing is fetched.
@@ -10,7 +10,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from torch.nn.parameter import is_lazy
 
 from bridge.errors import PackageError
 from bridge.zoo.architecture import build_network, first_line
-from bridge.zoo.package import Package, WeightsFormat
+from bridge.zoo.package import Package
 
 
 def load_torch(
@@ -48,73 +48,12 @@ def load_torch(
     PackageError
         The weights are missing, hold more than tensors, or do not fit the architecture.
     """
-    path = _usable_file(package, format)
+    path = package.weights_file(format)
     if format == "torchscript":
         network = _load_torchscript(package, path)
     else:
         network = _load_state_dict(package, path, trust=trust)
     return network.eval().float().cpu()
-
-
-def read_onnx(package: Package) -> bytes | Path:
-    """Give a package's ONNX file for a runtime to load.
-
-    Returns
-    -------
-    bytes or Path
-        The file's content; its path where the tensors are in a second file beside it.
-
-    Raises
-    ------
-    PackageError
-        There is no usable ONNX file, or it refers to files that the description does not name.
-    """
-    import onnx  # noqa: PLC0415 - only packages with ONNX weights need it
-    from google.protobuf.message import (  # type: ignore[import-untyped] # noqa: PLC0415
-        DecodeError,
-    )
-
-    path = _usable_file(package, "onnx")
-    content = package.read(path)
-    try:
-        model = onnx.load_model_from_string(content)
-    except (DecodeError, ValueError, RuntimeError) as error:
-        raise PackageError(f"{path.name} of {package.source}", "is no ONNX model") from error
-    if not model.graph.node and not model.graph.output:
-        raise PackageError(f"{path.name} of {package.source}", "is no ONNX model: it is empty")
-    locations = set(_external_files(model))
-    if not locations:
-        return content
-    entry = package.description.weights.onnx
-    assert entry is not None  # _usable_file found it
-    declared = None if entry.external_data is None else package.file(entry.external_data)
-    for location in sorted(locations):
-        if declared is None or (path.parent / location).resolve() != declared:
-            raise PackageError(
-                f"{path.name} of {package.source}",
-                f"takes tensors from a file {location!r} that the description does not name",
-                "a model in one file, or external_data in the description",
-                "Save the ONNX model again as a single file",
-            )
-    return path
-
-
-def _usable_file(package: Package, format: WeightsFormat) -> Path:
-    """Give the weights' file, or raise with the reason why it cannot be used."""
-    weights = package.weights.get(format)
-    there = [w.format for w in package.weights.values() if not w.problem]
-    others = f"one of its usable weights: {', '.join(there)}" if there else ""
-    if weights is None:
-        raise PackageError(package.source, f"has no {format} weights", others)
-    if weights.problem or weights.path is None:
-        found = f"its {format} weights cannot be used: {weights.problem}"
-        remedy = (
-            f"Download {weights.url} into the package's folder and name the file in the description"
-            if weights.url
-            else "Get the whole package again"
-        )
-        raise PackageError(package.source, found, others, remedy)
-    return weights.path
 
 
 def _load_torchscript(package: Package, path: Path) -> torch.nn.Module:
@@ -219,23 +158,6 @@ def _check_fit(
         wrapped = bool(state) and all(key.startswith("module.") for key in state)
         remedy = "Save the inner network of DataParallel" if wrapped else "Check its kwargs"
         raise PackageError(what, "; ".join(found), "the tensors of its architecture", remedy)
-
-
-def _external_files(node: object) -> Iterator[str]:
-    """Give the file of every tensor in an ONNX message that is stored outside of it."""
-    import onnx  # noqa: PLC0415 - only packages with ONNX weights need it
-    from google.protobuf.message import Message  # noqa: PLC0415
-
-    if isinstance(node, onnx.TensorProto):
-        if node.data_location == onnx.TensorProto.EXTERNAL:
-            yield next((e.value for e in node.external_data if e.key == "location"), "")
-    elif isinstance(node, Message):
-        for field, value in node.ListFields():
-            if field.message_type is not None:
-                yield from _external_files(value)
-    elif isinstance(node, Iterable) and not isinstance(node, str | bytes):
-        for item in node:
-            yield from _external_files(item)
 
 
 def _is_torchscript(path: Path) -> bool:

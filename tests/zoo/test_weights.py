@@ -14,8 +14,9 @@ from toy_packages import described, make_network, make_onnx, write_package
 
 from bridge.errors import PackageError, TrustError
 from bridge.zoo import places, trust
+from bridge.zoo.onnx_weights import read_onnx
 from bridge.zoo.package import Package, open_package
-from bridge.zoo.weights import load_torch, read_onnx
+from bridge.zoo.weights import load_torch
 
 FORMATS = ("pytorch_state_dict", "torchscript")
 
