@@ -84,7 +84,7 @@ def bind(
             f"one for each of the model's inputs: {', '.join(names)}",
             "Name them as --input NAME=FILE." if len(names) > 1 else "",
         )
-    sources = {}
+    sources: dict[str, TensorSource] = {}
     batch: dict[str, int] = {}
     for tensor, descriptor in zip(geometry.inputs, description.inputs, strict=True):
         image = _pick_channel(images[tensor.name], channel)
@@ -96,7 +96,7 @@ def bind(
         left_over = batch_dims(geometry, {**dict.fromkeys(geometry.tiled, 0), **sizes})
         if not sources:
             batch = {dim: sizes[dim] for dim in left_over}
-        for dim in {*batch, *left_over}:
+        for dim in dict.fromkeys((*batch, *left_over)):
             if batch.get(dim, 1) != sizes.get(dim, 1):
                 raise ImageError(
                     f"{_source(image)} for input '{tensor.name}'",
@@ -106,6 +106,7 @@ def bind(
         missing = [d for d in tensor.tiled if d not in sizes]
         if missing:
             batch_dims(geometry, sizes)
+        image = image.isel({d: 0 for d in left_over if d not in batch})
         sources[tensor.name] = TensorSource(image, tensor, padding_of(descriptor))
     reference = {d: sources[geometry.references[d]].image.sizes[d] for d in geometry.tiled}
     _check_sizes(sources, reference, geometry)

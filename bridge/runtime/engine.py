@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from bridge.errors import DeviceError, MemoryShortage, NetworkError, PackageError
 from bridge.runtime.device import Device
-from bridge.runtime.geometry import read_geometry
+from bridge.runtime.geometry import Geometry, read_geometry
+from bridge.runtime.memory import keep_freed
 from bridge.zoo.onnx_weights import read_onnx
 from bridge.zoo.package import Package
 
@@ -94,6 +95,18 @@ class Network(ABC):
     def _run(self, arrays: Arrays) -> list[NDArray[Any]]: ...
 
 
+def require_count(outputs: Arrays, geometry: Geometry, network: Network) -> None:
+    """Raise NetworkError where a network gave another number of outputs than its description."""
+    expected = len(geometry.outputs)
+    if len(outputs) != expected:
+        raise NetworkError(
+            f"network ({network.engine})",
+            f"it gave {len(outputs)} outputs",
+            f"{expected}, as the package's description says",
+            "The description is wrong; tell the package's authors.",
+        )
+
+
 class TorchNetwork(Network):
     """A state dict or TorchScript network in torch: channels last, batch norms folded."""
 
@@ -152,9 +165,28 @@ def _fold_norms(module: torch.nn.Module) -> torch.nn.Module:
 
     module = module.eval().requires_grad_(False)
     try:
-        return fuse(module)
+        traced = fuse(module)
+        _reuse_memory(traced)
     except Exception:  # noqa: BLE001 - any code may stand in forward(); unfolded is only slower
         return module
+    return traced
+
+
+def _reuse_memory(traced: Any) -> None:
+    """Let a ReLU write over its convolution's output where nothing else reads that."""
+    import torch  # noqa: PLC0415
+
+    modules = dict(traced.named_modules())
+    for node in traced.graph.nodes:
+        source: Any = node.args[0] if node.args else None
+        if getattr(source, "op", "") != "call_module" or len(source.users) > 1:
+            continue
+        is_relu = node.target in (torch.relu, torch.nn.functional.relu) or (
+            node.op == "call_module" and isinstance(modules[node.target], torch.nn.ReLU)
+        )
+        if is_relu and isinstance(modules[source.target], torch.nn.modules.conv._ConvNd):
+            node.op, node.target, node.kwargs = "call_function", torch.relu_, {}
+    traced.recompile()
 
 
 def _freeze_script(module: torch.nn.Module) -> torch.nn.Module:
@@ -345,6 +377,7 @@ def load_network(
 
         if device.is_cpu:
             torch.set_num_threads(device.threads)
+            keep_freed()
         module = weights.load_torch(package, WEIGHTS_OF[engine], trust=trust)  # type: ignore[arg-type]
         return TorchNetwork(module, engine, device, precision)
     source = read_onnx(package)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bridge.errors import NetworkError, VerdictError
 from bridge.progress import Progress
-from bridge.runtime.engine import Network
+from bridge.runtime.engine import Network, require_count
 from bridge.runtime.geometry import Geometry, TensorGeometry
 from bridge.runtime.plan import Tile, TilePlan
 from bridge.runtime.processing import Pipeline, Statistics
@@ -205,19 +205,12 @@ def _prepare(work: Work, batch: list[_Step]) -> tuple[list[_Step], list[NDArray[
 
 
 def _check_outputs(work: Work, outputs: list[NDArray[Any]], n_tiles: int) -> None:
-    expected = len(work.geometry.outputs)
-    if len(outputs) != expected:
-        raise NetworkError(
-            f"network ({work.network.engine})",
-            f"it gave {len(outputs)} outputs",
-            f"{expected}, as the package's description says",
-            "The description is wrong; tell the package's authors.",
-        )
+    require_count(outputs, work.geometry, work.network)
     for tensor, output in zip(work.geometry.outputs, outputs, strict=True):
         shape = [
             n_tiles
             if d == "b"
-            else (output.shape[i] if i < output.ndim else 0)
+            else tensor.n_channels or (output.shape[i] if i < output.ndim else 0)
             if d == "c"
             else tensor.affines[d].size(work.plan.axes[d].window)
             for i, d in enumerate(tensor.dims)

@@ -280,8 +280,9 @@ def predict_on_cluster(
         raise InputError(
             "--cluster", "dask.distributed is not installed", "", "pip install 'zoobridge[cluster]'"
         ) from error
+    names = [str(output.id) for output in package.description.outputs]
     for order in orders:
-        for path in output_paths(order.output, ["output"]).values():
+        for path in output_paths(order.output, names).values():
             if path.exists() and not options.overwrite:
                 raise OutputError(
                     str(path), "the output is there already", "", "Ask to --overwrite."
@@ -309,7 +310,7 @@ def predict_on_cluster(
             futures[future.key] = (number, future)
         progress(0, len(orders), "images")
         try:
-            pending = completed_futures([f for _, f in futures.values()])
+            pending = completed_futures([f for _, f in futures.values()], loop=client.loop)
             for count, future in enumerate(pending, start=1):
                 order = orders[futures[future.key][0]]
                 results[future.key] = (

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.errors import NetworkError
-from bridge.runtime.engine import Network
+from bridge.runtime.engine import Network, require_count
 from bridge.runtime.geometry import Affine, Geometry, SizeRule
 from bridge.runtime.plan import Locality, common_rule, cut_unit
 
@@ -112,7 +112,9 @@ class Prober:
         return {d: length if d == dim else self._side(d) for d in self._geometry.tiled}
 
     def _run(self, arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        return self._network([arrays[t.name] for t in self._geometry.inputs])
+        outputs = self._network([arrays[t.name] for t in self._geometry.inputs])
+        require_count(outputs, self._geometry, self._network)
+        return outputs
 
     def _free_rule(self, dim: str, declared: SizeRule) -> SizeRule:
         """Find out whether a size declared as fixed really is."""
@@ -133,7 +135,7 @@ class Prober:
         for tensor, output in zip(self._geometry.outputs, outputs, strict=True):
             if dim not in tensor.tiled:
                 continue
-            found = output.shape[tensor.dims.index(dim)]
+            found = output.shape[tensor.dims.index(dim)] if output.ndim == len(tensor.dims) else 0
             expected = tensor.affines[dim].size(length)
             if found != expected:
                 raise NetworkError(

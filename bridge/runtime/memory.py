@@ -7,13 +7,14 @@ import ctypes
 import gc
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 _MEMINFO = Path("/proc/meminfo")
 _ASSUMED_FREE_BYTES = 4 << 30
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 
 def available_bytes() -> int:
@@ -28,25 +29,32 @@ def available_bytes() -> int:
         return _ASSUMED_FREE_BYTES
 
 
-def peaks(works: Sequence[Callable[[], object]]) -> list[int] | None:
-    """Run pieces of work one after the other and give how far each took the process's memory.
+def peak_rise(work: Callable[[], object]) -> int | None:
+    """Run ``work`` and give how far the process's memory rose above where it stood.
 
     Returns
     -------
-    list of int or None
-        Per piece of work the largest rise above where memory stood before the first, in bytes;
-        None where the system doesn't tell (only Linux does).
+    int or None
+        Bytes; None where the system doesn't tell (only Linux does).
     """
     gc.collect()
     before = _status("VmRSS:")
-    found = []
-    for work in works:
-        is_reset = _reset_peak()
-        work()
-        if not is_reset:
-            before = 0
-        found.append(max(0, _status("VmHWM:") - before))
-    return found if before else None
+    is_reset = _reset_peak()
+    work()
+    return max(0, _status("VmHWM:") - before) if is_reset and before else None
+
+
+def keep_freed() -> None:
+    """Let the C library keep freed memory of this process for its next allocation (glibc only).
+
+    Torch frees and allocates every activation anew; fetching the pages from the system each time
+    cost a quarter of a forward pass where measured (``tests/benchmarks/speed.py``).
+    """
+    if platform.system() == "Linux":
+        with contextlib.suppress(OSError, AttributeError):
+            libc = ctypes.CDLL(None)
+            libc.mallopt(_M_MMAP_MAX, 0)
+            libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def release() -> None:

@@ -22,7 +22,13 @@ from bridge.progress import Progress, silent
 from bridge.runtime import execute, memory, verdict
 from bridge.runtime.bind import Bound, bind
 from bridge.runtime.blocks import ArraySink, ScratchSink, finish_whole
-from bridge.runtime.choose import Choice, MemoryNeed, choose_network, measure_dim, memory_need
+from bridge.runtime.choose import (
+    ASSUMED_BYTES_PER_PIXEL,
+    Choice,
+    bytes_per_pixel,
+    choose_network,
+    measure_dim,
+)
 from bridge.runtime.device import find_device
 from bridge.runtime.engine import Engine, Precision
 from bridge.runtime.examples import Examples
@@ -35,7 +41,7 @@ from bridge.runtime.report import describe_run, gather_warnings
 from bridge.runtime.verdict import Tally
 from bridge.zoo.package import Package
 
-_CPU_BUDGET_BYTES = 940 << 20
+_CPU_BUDGET_BYTES = 800 << 20
 _FEWEST_PIXELS = 64 * 64
 _SMALL_WORK_PIXELS = 4e6
 _MOST_GPU_BATCH = 32
@@ -233,14 +239,14 @@ class Predictor:
         else:
             budget = int(min(_CPU_BUDGET_BYTES, 0.4 * free))
         padded = math.prod(self._padded(bound).values())
-        if padded <= MemoryNeed().most_pixels(budget):
+        if padded * ASSUMED_BYTES_PER_PIXEL <= budget:
             return padded
         assert self._choice is not None
         with self._lock:
-            need = memory_need(
+            cost = bytes_per_pixel(
                 self.package, self._choice.network, self.geometry, self._examples.contents
             )
-        return max(_FEWEST_PIXELS, need.most_pixels(budget))
+        return max(_FEWEST_PIXELS, int(budget / cost))
 
     def _padded(self, bound: Bound) -> dict[str, int]:
         sizes = {}
@@ -355,7 +361,7 @@ class Predictor:
         most = len(plan) * n_items if limit is None else limit
         wanted = self.settings.batch or (1 if self.device.is_cpu else _MOST_GPU_BATCH)
         if not self.settings.batch and not self.device.is_cpu:
-            cost = MemoryNeed().bytes_per_pixel * plan.window_pixels
+            cost = ASSUMED_BYTES_PER_PIXEL * plan.window_pixels
             wanted = min(wanted, max(1, int(memory.available_bytes() * 0.2 / cost)))
         return max(1, min(wanted, most))
 

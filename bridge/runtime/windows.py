@@ -60,7 +60,7 @@ class TensorSource:
             for dim, part in window.items()
         }
         bounds = {dim: slice(int(p.min()), int(p.max()) + 1) for dim, p in picks.items()}
-        block = self.image.isel(item).isel(bounds)
+        block = self.image.isel(item, missing_dims="ignore").isel(bounds)
         pixels = block.values
         for dim, positions in picks.items():
             own = positions - bounds[dim].start
@@ -84,7 +84,7 @@ class TensorSource:
             ``c`` for one group per channel, else all pixels are one group.
         """
         for item in items:
-            image = self.image.isel(item)
+            image = self.image.isel(item, missing_dims="ignore")
             first = next((d for d in image.dims if d not in {group_dim, "x"}), None)
             length = image.sizes[first] if first is not None else 1
             rows = max(1, _BLOCK_PIXELS * length // max(1, image.size))

@@ -17,7 +17,7 @@ import numpy as np
 HALO = 96
 
 
-def make_package(folder: Path) -> Path:
+def make_package(folder: Path, base: int = 32) -> Path:
     """Build the U-Net's package: state dict, TorchScript and ONNX weights, fixed normalisation."""
     import warnings
 
@@ -28,13 +28,13 @@ def make_package(folder: Path) -> Path:
 
     from tests.benchmarks import unet
 
-    path = folder / "unet"
+    path = folder / f"unet-{base}"
     if (path / "rdf.yaml").exists() or (path / "bioimageio.yaml").exists():
         return path
-    work = folder / "parts"
+    work = folder / f"parts-{base}"
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(7)
-    network = unet.UNet()
+    network = unet.UNet(base)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.2)
@@ -52,8 +52,8 @@ def make_package(folder: Path) -> Path:
         torch.jit.trace(network, x).save(work / "weights_ts.pt")
         dim = torch.export.Dim
         torch.onnx.export(
-            network, (x,), work / "weights.onnx", dynamo=True, external_data=False, opset_version=18,
-            input_names=["input"], output_names=["output"], verbose=False,
+            network, (x,), work / "weights.onnx", dynamo=True, external_data=False,
+            opset_version=18, input_names=["input"], output_names=["output"], verbose=False,
             dynamic_shapes=[{0: dim("b", min=1), 2: 16 * dim("h", min=2), 3: 16 * dim("w", min=2)}],
         )  # fmt: skip
     (work / "README.md").write_text(
@@ -71,7 +71,7 @@ def make_package(folder: Path) -> Path:
 
     version = v0_5.Version(torch.__version__.split("+")[0])
     description = v0_5.ModelDescr(
-        name="Benchmark U-Net",
+        name=f"Benchmark U-Net {base}",
         description="A U-Net of random weights",
         authors=[Author(name="zoobridge")],
         cite=[CiteEntry(text="none", url="https://example.com/")],
@@ -111,7 +111,7 @@ def make_package(folder: Path) -> Path:
                 source=work / "weights.pt",
                 pytorch_version=version,
                 architecture=v0_5.ArchitectureFromFileDescr(
-                    source=work / "unet.py", callable="UNet"
+                    source=work / "unet.py", callable="UNet", kwargs={"base": base}
                 ),
             ),
             torchscript=v0_5.TorchscriptWeightsDescr(
@@ -173,5 +173,6 @@ def parser(methods: dict[str, Callable[..., None]]) -> argparse.ArgumentParser:
         "--folder", type=Path, default=Path(tempfile.gettempdir()) / "zoobridge-benchmarks"
     )
     options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--base", type=int, default=32, help="width of the U-Net")
     options.add_argument("--size", type=int, default=2048)
     return options

@@ -185,7 +185,8 @@ def main() -> None:
     reference = np.load(options.folder / "whole.npy")
 
     def difference(name: str) -> str:
-        return f"{np.abs(np.load(options.folder / f'{name}.npy') - reference).max() / reference.std():.1e}"
+        ours_or_theirs = np.load(options.folder / f"{name}.npy")
+        return f"{np.abs(ours_or_theirs - reference).max() / reference.std():.1e}"
 
     engine = ["openvino", "onnxruntime", "torch", "torchscript"][
         int(found["ours-auto"][0]["engine"])
@@ -200,7 +201,8 @@ def main() -> None:
 
     ratio = setting.ratio
     print(
-        f"\n{options.size} x {options.size}, {THREADS} threads, auto = {engine}; median (range) of {options.rounds} rounds\n"
+        f"\n{options.size} x {options.size}, {THREADS} threads, auto = {engine}; "
+        f"median (range) of {options.rounds} rounds\n"
     )
     print("| measure | ratio |\n|---|---|")
     print(f"| core blocking (state dict) / ours auto | {ratio(found, 'core-torch', 'ours-auto')} |")
@@ -208,7 +210,8 @@ def main() -> None:
         f"| core blocking (state dict) / ours torch | {ratio(found, 'core-torch', 'ours-torch')} |"
     )
     print(
-        f"| ours onnxruntime / core blocking (ONNX) | {ratio(found, 'ours-onnxruntime', 'core-onnx')} |"
+        "| ours onnxruntime / core blocking (ONNX) | "
+        f"{ratio(found, 'ours-onnxruntime', 'core-onnx')} |"
     )
     print(f"| MONAI / ours auto | {ratio(found, 'monai', 'ours-auto')} |")
     print(f"| MONAI / ours torch | {ratio(found, 'monai', 'ours-torch')} |")

@@ -1,4 +1,4 @@
-"""The U-Net that the benchmarks run, as a package: base 32, four poolings, batch norm, random weights.
+"""The U-Net that the benchmarks run: base 32, four poolings, batch norm, random weights.
 
 This file is also the package's architecture file, so it imports torch alone at its top.
 """
