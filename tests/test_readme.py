@@ -51,7 +51,7 @@ def test_the_readmes_zoobridge_commands_run(tmp_path: Path) -> None:
     for command in commands:
         words = shlex.split(command, comments=True)
         done = subprocess.run(
-            [sys.executable, "-m", "bridge.cli", *words[1:]],
+            [sys.executable, "-m", "bridge", *words[1:]],
             cwd=tmp_path,
             capture_output=True,
             text=True,
