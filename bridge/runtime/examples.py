@@ -53,6 +53,17 @@ class Examples:
         return tallies
 
     @cached_property
+    def typical_output(self) -> dict[str, Tally]:
+        """Range of each test output: what the network makes of the test inputs."""
+        tallies = {}
+        for descriptor in self._package.description.outputs:
+            array = _read(self._package, descriptor.test_tensor)
+            if array is not None:
+                tallies[str(descriptor.id)] = Tally()
+                tallies[str(descriptor.id)].add(array)
+        return tallies
+
+    @cached_property
     def contents(self) -> dict[str, NDArray[Any]]:
         """One preprocessed input of batch size 1 per input name; noise where no test tensor is."""
         return {tensor.name: self._content(tensor) for tensor in self._geometry.inputs}

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -469,10 +468,9 @@ def write_report(path: Path, results: Sequence[FileResult], *, started: float) -
         "runs": runs,
     }
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, ensure_ascii=False)
-        Path(name).replace(path)
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
+        part.replace(path)
     except OSError as error:
         raise OutputError(str(path), f"the report can't be written: {error.strerror}") from error
     return path

@@ -354,7 +354,8 @@ class Predictor:
         typical = next(iter(self._examples.typical.values()), None)
         for name, tally in work.tallies.items():
             label = f"output '{name}'" if len(work.tallies) > 1 else "the output"
-            verdict.judge(label, tally, image, typical)
+            made = self._examples.typical_output.get(name)
+            verdict.judge(label, tally, image, typical, made)
 
     def _batch(self, plan: TilePlan, n_items: int) -> int:
         limit = self.geometry.max_batch

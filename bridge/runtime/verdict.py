@@ -15,6 +15,7 @@ from bridge.errors import VerdictError
 _SATURATED_SHARE = 0.99
 _RELATIVE_SPREAD = 1e-6
 _BLACK = 1e-12
+_FAINT_SHARE = 0.1
 
 
 @dataclass
@@ -93,7 +94,13 @@ def flaw(output: Tally) -> str:
     return ""
 
 
-def judge(name: str, output: Tally, image: Tally, typical: Tally | None) -> None:
+def judge(
+    name: str,
+    output: Tally,
+    image: Tally,
+    typical: Tally | None,
+    typical_output: Tally | None = None,
+) -> None:
     """Raise where an output is no image, with the likely cause.
 
     Parameters
@@ -106,19 +113,28 @@ def judge(name: str, output: Tally, image: Tally, typical: Tally | None) -> None
         The image as it was given, before preprocessing.
     typical : Tally or None
         The package's test input: what the network was made for.
+    typical_output : Tally or None
+        What the network makes of it.
 
     Raises
     ------
     VerdictError
-        The output is constant, black, NaN or saturated.
+        The output is constant, black, NaN or saturated; or it is nearly black, and the image is
+        unlike those that the network was made for.
     """
     kind = flaw(output)
+    if not kind and typical is not None and typical_output is not None:
+        faint = _FAINT_SHARE * (typical_output.high - typical_output.low)
+        if _is_far(image, typical) and output.high - output.low < faint:
+            kind = "nearly black"
     if not kind:
         return
     if kind.startswith("NaN"):
         found = f"{output.n_bad} of {output.count} values are NaN or infinite"
     elif kind == "saturated":
         found = f"saturated: {output.n_top / output.count:.1%} of its values are {output.high:g}"
+    elif kind == "nearly black":
+        found = f"nearly black: values from {output.low:g} to {output.high:g}"
     else:
         found = f"{kind}: every value is {output.low:g}"
     raise VerdictError(name, found, "an image", likely_cause(image, typical))
