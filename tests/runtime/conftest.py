@@ -4,19 +4,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+
 from bridge.zoo.package import Package, open_package
 
-from tests.runtime import packages
-from tests.runtime.packages import Case
+from . import packages
+from .packages import Case
 
 ZOO_PACKAGES = Path(__file__).parents[3] / "shared" / "data" / "zoo_packages"
+torch.set_num_threads(1)  # the networks are tiny
 Shelf = Callable[[Case], Package]
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep data and cache of every test to itself."""
-    home = tmp_path / "home"
+    home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("ZOOBRIDGE_HOME", str(home))
     return home
 

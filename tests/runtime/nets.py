@@ -1,5 +1,6 @@
-"""Tiny networks with every geometry that packages have; the file travels inside the test packages."""
+"""Tiny networks with every geometry that packages have; the file travels in the test packages."""
 
+import itertools
 import os
 import signal
 
@@ -15,10 +16,7 @@ class Plain(nn.Module):
         super().__init__()
         conv = (nn.Conv2d, nn.Conv3d)[n_dims - 2]
         width = [n_in, *[3] * (depth - 1), n_out]
-        self.layers = nn.ModuleList(
-            conv(a, b, 3, padding=1)
-            for a, b in zip(width, width[1:])  # noqa: B905 - TorchScript
-        )
+        self.layers = nn.ModuleList(conv(a, b, 3, padding=1) for a, b in itertools.pairwise(width))
 
     def forward(self, x):
         for number, layer in enumerate(self.layers):
@@ -226,7 +224,9 @@ class ChannelsLast(nn.Module):
         self.inner = Plain(n_in, n_out, 2, n_dims)
 
     def forward(self, x):
-        return self.inner(x.movedim(-1, 1)).movedim(1, -1)
+        if x.dim() == 4:
+            return self.inner(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return self.inner(x.permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1)
 
 
 class TimeBeforeChannel(nn.Module):

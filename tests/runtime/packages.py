@@ -20,10 +20,12 @@ import torch
 import xarray as xr
 from bioimageio.spec import InvalidDescr, ValidationContext
 from bioimageio.spec.model import v0_5
-from bioimageio.spec.utils import write_yaml
+from bioimageio.spec.utils import read_yaml, write_yaml
 from numpy.typing import NDArray
 
-from tests.runtime import nets
+from bridge.zoo.description import invalid_reasons
+
+from . import nets
 
 NETS = Path(nets.__file__)
 TILED = "tzyx"
@@ -93,7 +95,6 @@ class Case:
     batch: int = 3
     formats: tuple[str, ...] = ("pytorch_state_dict", "torchscript", "onnx")
     is_scripted: bool = False
-    test_sizes: Mapping[str, int] = field(default_factory=dict)
     whole_kwargs: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the network that answers for the whole image, where they differ."""
 
@@ -118,8 +119,9 @@ class Case:
         found = {}
         for number, tensor in enumerate(self.inputs):
             own = {
-                d: int(n * tensor.ratio_of(d))
-                + (0 if d not in TILED else self.in_offset(tensor, d))
+                d: int(n * tensor.ratio_of(d)) + self.in_offset(tensor, d)
+                if d in tensor.axes
+                else n
                 for d, n in sizes.items()
                 if d != "c"
             }
@@ -149,13 +151,14 @@ def as_type(pixels: NDArray[Any], dtype: str) -> NDArray[Any]:
 
 def build(case: Case, folder: Path) -> Path:
     """Write ``case`` as a package folder; raises where bioimageio.spec calls it invalid."""
-    from tests.runtime import whole  # noqa: PLC0415 - it needs the cases' types
+    from . import whole  # noqa: PLC0415 - it needs the cases' types
 
     folder.mkdir(parents=True)
     shutil.copy(NETS, folder / "nets.py")
     (folder / "README.md").write_text("# A test package\n\n# Validation\nNone.\n")
     network = case.network()
-    images = case.images(test_sizes(case), seed=5)
+    smallest = {d: 16 if d in "yx" else 1 for d in case.inputs[0].axes if d in TILED}
+    images = case.images(whole.valid_sizes(case, smallest), seed=5)
     answer = whole.run(case, images)
     for tensor in case.inputs:
         array = whole.as_tensor(images[tensor.name], tensor.axes)
@@ -170,26 +173,9 @@ def build(case: Case, folder: Path) -> Path:
         warnings.simplefilter("ignore")  # the spec warns of missing covers and the like
         context = ValidationContext(root=folder, file_name="rdf.yaml", log_warnings=False)
         description = v0_5.ModelDescr.load(content, context=context)
-    assert not isinstance(description, InvalidDescr), description.validation_summary.display()
+    assert not isinstance(description, InvalidDescr), invalid_reasons(description)
     write_yaml(content, folder / "rdf.yaml")
     return folder
-
-
-def test_sizes(case: Case) -> dict[str, int]:
-    """Give the smallest accepted size of the first input that is at least 16."""
-    first = case.inputs[0]
-    sizes = {}
-    for dim in first.axes:
-        if dim in TILED:
-            size = first.size(dim)
-            sizes[dim] = size
-            if isinstance(size, tuple):
-                minimum, step = size
-                sizes[dim] = minimum + max(0, -(-(16 - minimum) // step)) * step
-    return {**sizes, **case.test_sizes}
-
-
-test_sizes.__test__ = False  # type: ignore[attr-defined] - no test, whatever pytest thinks
 
 
 def _save_weights(
@@ -317,3 +303,75 @@ def _axis(dim: str, channels: int, name: str) -> dict[str, Any]:
     if dim == "c":
         return {"type": "channel", "channel_names": [f"{name}{i}" for i in range(channels)]}
     return {"type": "time" if dim == "t" else "space", "id": IDS[dim]}
+
+
+def build_04(case: Case, folder: Path, preprocessing: Sequence[Mapping[str, Any]] = ()) -> Path:
+    """Write a same-ratio case with a description of format 0.4 and an architecture file."""
+    build(case, folder)
+    new = describe(case, folder)
+    weights = {name: dict(entry) for name, entry in new["weights"].items()}
+    if "pytorch_state_dict" in weights:
+        architecture = weights["pytorch_state_dict"].pop("architecture")
+        weights["pytorch_state_dict"] |= {
+            "architecture": f"{architecture['source']}:{architecture['callable']}",
+            "architecture_sha256": architecture["sha256"],
+            "kwargs": architecture["kwargs"],
+        }
+    first, last = case.inputs[0], case.outputs[0]
+    minimum, step = first.sizes
+    content = {
+        **{key: new[key] for key in ("type", "name", "description", "authors", "license", "tags")},
+        "format_version": "0.4.10",
+        "timestamp": "2020-01-01T00:00:00",
+        "cite": new["cite"],
+        "documentation": "README.md",
+        "inputs": [
+            {
+                "name": "input",
+                "axes": "bcyx",
+                "data_type": "float32",
+                "shape": {"min": [1, first.channels, minimum, minimum], "step": [0, 0, step, step]},
+                "preprocessing": [dict(p) for p in preprocessing],
+            }
+        ],
+        "outputs": [
+            {
+                "name": "output",
+                "axes": "bcyx",
+                "data_type": "float32",
+                "halo": [0, 0, last.halo, last.halo],
+                "shape": {
+                    "reference_tensor": "input",
+                    "scale": [1, 0, *[float(last.ratio_of("y"))] * 2],
+                    "offset": [0, last.channels / 2, *[last.offset_of("y") / 2] * 2],
+                },
+            }
+        ],
+        "test_inputs": ["input.npy"],
+        "test_outputs": ["output.npy"],
+        "weights": weights,
+    }
+    write_yaml(content, folder / "rdf.yaml")
+    return folder
+
+
+def faulty(kind: str, tmp_path: Path) -> Path:
+    """Build a package that is right, then let its network do something else."""
+    folder = build(Case("faulty", formats=("pytorch_state_dict",)), tmp_path / "faulty")
+    text = (folder / "rdf.yaml").read_text()
+    assert "callable: Plain" in text
+    text = text.replace("callable: Plain", "callable: Faulty")
+    text = text.replace("kwargs: {}", f"kwargs: {{kind: {kind}}}")
+    (folder / "rdf.yaml").write_text(text)
+    state = torch.load(folder / "weights.pt", weights_only=True)
+    torch.save({f"inner.{k}": v for k, v in state.items()}, folder / "weights.pt")
+    drop_hash(folder, "weights.pt")
+    return folder
+
+
+def drop_hash(folder: Path, name: str) -> None:
+    content: Any = read_yaml((folder / "rdf.yaml").read_text())
+    for entry in content["weights"].values():
+        if entry["source"] == name:
+            entry.pop("sha256")
+    write_yaml(content, folder / "rdf.yaml")

@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from tests.runtime.packages import IDS, TILED, Case, In, Out
+from .packages import IDS, TILED, Case, In, Out
 
 Arrays = dict[str, NDArray[Any]]
 DIMS = {name: dim for dim, name in IDS.items()}
@@ -69,22 +69,28 @@ def prepare(
     images: Mapping[str, xr.DataArray],
     all_images: Mapping[str, xr.DataArray] | None = None,
 ) -> list[NDArray[np.float32]]:
-    """Normalise one item of each input, then pad it to a size that the network takes."""
+    """Pad one item of each input to a size that the network takes, and normalise it.
+
+    Statistics are those of the unpadded images.
+    """
     valid = valid_sizes(case, {str(d): n for d, n in images[case.inputs[0].name].sizes.items()})
     arrays = []
     for tensor in case.inputs:
         array = as_tensor(images[tensor.name], tensor.axes)
-        whole = (all_images or images)[tensor.name]
-        for op in tensor.ops:
-            array = _preprocess(op, array, tensor, images[tensor.name], whole)
         widths = []
         for size, dim in zip(array.shape, tensor.axes, strict=True):
             wanted = size
             if dim in TILED:
                 wanted = int(valid[dim] * tensor.ratio_of(dim)) + case.in_offset(tensor, dim)
             widths.append((0, max(0, wanted - size)))
-        array = np.ascontiguousarray(array, dtype=np.float32)
-        arrays.append(np.pad(array, widths, mode="symmetric") if np.any(widths) else array)
+        if tensor.pad is None:
+            array = np.pad(array, widths, mode="symmetric")
+        else:
+            array = np.pad(array, widths, mode="constant", constant_values=tensor.pad["value"])
+        whole = (all_images or images)[tensor.name]
+        for op in tensor.ops:
+            array = _preprocess(op, array, tensor, images[tensor.name], whole)
+        arrays.append(np.ascontiguousarray(array, dtype=np.float32))
     return arrays
 
 
