@@ -125,7 +125,7 @@ def judge(
     kind = flaw(output)
     if not kind and typical is not None and typical_output is not None:
         faint = _FAINT_SHARE * (typical_output.high - typical_output.low)
-        if _is_far(image, typical) and output.high - output.low < faint:
+        if output.count > 1 and _is_far(image, typical) and output.high - output.low < faint:
             kind = "nearly black"
     if not kind:
         return

@@ -69,6 +69,14 @@ def test_the_share_of_values_that_are_nan_is_told() -> None:
         judge("the output", tally([np.nan, np.inf, 1, 2]), tally(RANDOM), None)
 
 
+def test_a_faint_output_of_an_odd_image_is_an_error_unless_it_is_a_single_pixel() -> None:
+    odd, made_for = tally([0.0, 1.0, 0.5]), tally(RANDOM)
+    with pytest.raises(VerdictError, match=r"nearly black: values from 0 to 0\.001"):
+        judge("the output", tally([0.0, 1e-3]), odd, made_for, tally(RANDOM))
+    judge("the output", tally([0.0, 1e-3]), made_for, made_for, tally(RANDOM))
+    judge("the output", tally([1e-3]), odd, made_for, tally(RANDOM))
+
+
 def test_an_image_as_any_other_raises_nothing_and_warns_of_nothing() -> None:
     judge("the output", tally(RANDOM), tally(RANDOM), tally(RANDOM))
     assert range_warning(tally(RANDOM), tally(RANDOM)) == ""
