@@ -31,6 +31,7 @@ _EQUAL = 1e-5
 _FIRST_PROBE = 256
 _LONGEST_PROBE = 2048
 _SMALLEST_SIDE = 48
+_SMALLEST_SIDE_3D = 24
 _STRIDES = (1, 2, 4, 8, 16, 32, 64, 3, 6, 12, 24, 48, 5, 10, 20, 40)
 
 
@@ -106,7 +107,8 @@ class Prober:
         return rule.minimum + max(0, math.ceil((at_least - rule.minimum) / rule.step)) * rule.step
 
     def _side(self, dim: str) -> int:
-        return self._valid(common_rule(self._geometry, dim), _SMALLEST_SIDE)
+        smallest = _SMALLEST_SIDE if len(self._geometry.tiled) < 3 else _SMALLEST_SIDE_3D
+        return self._valid(common_rule(self._geometry, dim), smallest)
 
     def _sizes(self, dim: str, length: int) -> dict[str, int]:
         return {d: length if d == dim else self._side(d) for d in self._geometry.tiled}

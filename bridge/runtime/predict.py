@@ -353,6 +353,8 @@ class Predictor:
         image = next(iter(work.seen.values()))
         typical = next(iter(self._examples.typical.values()), None)
         for name, tally in work.tallies.items():
+            if self._dtype(name).kind != "f" and verdict.flaw(tally):
+                continue  # a mask or label image may well be empty; the report warns of it
             label = f"output '{name}'" if len(work.tallies) > 1 else "the output"
             made = self._examples.typical_output.get(name)
             verdict.judge(label, tally, image, typical, made)
@@ -410,8 +412,16 @@ class Predictor:
         if "frame_interval_s" in source.attrs:
             attrs["frame_interval_s"] = source.attrs["frame_interval_s"]
         fingerprint = f"{self.package.sha256} {plan.axes} {self.settings}"
-        dtype = _output_dtype(str(descriptor.dtype))
+        dtype = self._dtype(name)
         return OutputSpec(name, layout.dims, layout.shape, dtype, attrs, fingerprint)
+
+    def _dtype(self, name: str) -> np.dtype[Any]:
+        """Give the type an output is kept in: float32 for all floats, integers as they are."""
+        outputs = self.package.description.outputs
+        dtype = np.dtype(str(next(o for o in outputs if str(o.id) == name).dtype))
+        if dtype.kind == "b":
+            return np.dtype(np.uint8)
+        return np.dtype(np.float32) if dtype.kind == "f" else dtype
 
 
 def _plan_notes(plan: TilePlan, doubts: Mapping[str, str], tile: int) -> list[str]:
@@ -430,14 +440,6 @@ def _plan_notes(plan: TilePlan, doubts: Mapping[str, str], tile: int) -> list[st
     if tile and longest > tile:
         notes.append(f"The network needs tiles of at least {longest} pixels; {tile} was asked for.")
     return notes
-
-
-def _output_dtype(declared: str) -> np.dtype[Any]:
-    """Give the type an output is kept in: float32 for all floats, integers as they are."""
-    dtype = np.dtype(declared)
-    if dtype.kind == "b":
-        return np.dtype(np.uint8)
-    return np.dtype(np.float32) if dtype.kind == "f" else dtype
 
 
 def predict_arrays(

@@ -96,6 +96,10 @@ def gather_warnings(
         warnings.append(
             f"{n} values of output '{name}' did not fit its integer type and were clipped."
         )
+    for name, tally in work.tallies.items():
+        kind = verdict.flaw(tally)
+        if kind:
+            warnings.append(f"The output '{name}' is {kind}: every value is {tally.low:g}.")
     for source in work.sources.values():
         warnings += source.image.attrs.get("notes", [])
     warnings += _padding_notes(work.plan)

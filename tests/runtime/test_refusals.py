@@ -187,6 +187,18 @@ def test_an_output_that_is_no_image_is_an_error(kind: str, pattern: str, tmp_pat
         predict_arrays(open_package(faulty(kind, tmp_path)), images, quick(engine="torch", tile=40))
 
 
+def test_an_empty_mask_is_an_image_with_a_warning(tmp_path: Path) -> None:
+    folder = faulty("black", tmp_path)
+    before, outputs, after = (folder / "rdf.yaml").read_text("utf-8").partition("outputs:")
+    after = after.replace("type: float32", "type: uint8", 1)
+    (folder / "rdf.yaml").write_text(before + outputs + after, "utf-8")
+    images = {"input": picture(y=60, x=70)}
+    found, outcome = predict_arrays(open_package(folder), images, quick(engine="torch"))
+    assert found["output"].dtype == np.uint8
+    assert not found["output"].any()
+    assert "The output 'output' is black: every value is 0." in outcome.warnings
+
+
 def test_a_constant_input_is_named_as_the_cause_of_a_constant_output(tmp_path: Path) -> None:
     image = picture(y=60, x=70) * 0 + 5
     with pytest.raises(VerdictError, match=r"the input itself is constant \(every value is 5\)"):
