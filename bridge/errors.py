@@ -5,12 +5,15 @@
     ZooBridgeError
     |-- InputError            the request itself cannot be right; nothing was started (exit code 2)
     |   |-- ImageError        an image: its file, axes, size or values
+    |   |-- TableError        a table of localizations: its file, columns, units or values
+    |   |-- RecipeError       a recipe for training: its keys, values or data
     |   |-- PackageError      a model package: its archive, description, hashes or weights
     |   |   `-- TrustError    the package wants to run its own code, and nobody has agreed to that
     |   |-- DeviceError       a device or engine that was asked for is not here
     |   `-- OutputError       the place where a result should go
     |-- RunError              it went wrong on the way (exit code 1)
     |   |-- NetworkError      the network does not do what its description says
+    |   |-- TrainingError     a training came to nothing: its loss is NaN, or its output is dead
     |   |-- MemoryShortage    not enough memory, even for the smallest tile
     |   `-- VerdictError      the result is there, and it is black, constant, NaN or saturated
     `-- Cancelled             the user stopped it (exit code 130)
@@ -74,6 +77,14 @@ class ImageError(InputError):
     """An image cannot be read, or does not fit the model."""
 
 
+class TableError(InputError):
+    """A table of localizations cannot be read, or does not fit its image."""
+
+
+class RecipeError(InputError):
+    """A recipe for training holds a wrong key or value, or its data cannot be used."""
+
+
 class PackageError(InputError):
     """A model package cannot be opened or does not hold what it says."""
 
@@ -96,6 +107,10 @@ class RunError(ZooBridgeError):
 
 class NetworkError(RunError):
     """The network does not do what its description says."""
+
+
+class TrainingError(RunError):
+    """A training came to nothing; its last good state was kept."""
 
 
 class MemoryShortage(RunError):  # noqa: N818 - says what happened, as Cancelled does

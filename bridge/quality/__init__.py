@@ -1,0 +1,1 @@
+"""How good an image is: resolution, consistency with the input, pages that show it."""

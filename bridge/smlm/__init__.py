@@ -1,0 +1,1 @@
+"""Single-molecule localizations: tables, simulation, labels, rendering, evaluation."""
