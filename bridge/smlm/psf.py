@@ -15,14 +15,20 @@ Light that falls outside the picture is lost, as in a microscope.
 
 from __future__ import annotations
 
+import functools
+import math
 from abc import abstractmethod
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
+from bridge.images.read import open_image
 from bridge.smlm.psf_gaussian import render_gaussians
+from bridge.smlm.psf_stack import SpotStack, compute_stack, measure_stack, render_stack
 
 Range = tuple[float, float]
 """Lowest and highest value."""
@@ -233,5 +239,121 @@ class Astigmatic(PsfBase):
         return render_gaussians(x_px, y_px, photons, along_x, along_y, shape=shape)
 
 
-Psf = Annotated[IntegratedGaussian | Astigmatic, Field(discriminator="kind")]
+class _StackPsf(PsfBase):
+    """A point spread function that is a stack, made once for each pixel size and device."""
+
+    radius_nm: Annotated[float, Field(ge=100, le=10_000)] = 1200.0
+    """Spots are cut off this far from the emitter; "photons" are those within, in nm."""
+
+    @abstractmethod
+    def _make_stack(self, pixel_size_nm: float, radius_px: int) -> SpotStack:
+        """Sample the spot on the processor."""
+
+    def render(
+        self,
+        x_px: Tensor,
+        y_px: Tensor,
+        z_nm: Tensor,
+        photons: Tensor,
+        sigma_nm: Tensor,
+        *,
+        pixel_size_nm: float,
+        shape: tuple[int, int],
+    ) -> Tensor:
+        """Compute the photons that each pixel gets on average."""
+        stack = _remember_stack(self, pixel_size_nm, str(x_px.device))
+        return render_stack(stack, x_px, y_px, z_nm, photons, shape=shape)
+
+
+class Computed(_StackPsf):
+    """The spot of an objective between coverslip and sample, computed by ``psfmodels``.
+
+    Needs ``pip install 'zoobridge[psf]'``.
+    """
+
+    kind: Literal["vectorial", "gibson-lanni"] = "vectorial"
+    """vectorial (Aguet et al. 2009) or scalar (Gibson and Lanni 1991)."""
+    numerical_aperture: Annotated[float, Field(gt=0.1, le=1.7)] = 1.4
+    """Of the objective."""
+    wavelength_nm: Annotated[float, Field(ge=200, le=2000)] = 680.0
+    """Of the emitted light."""
+    sample_index: Annotated[float, Field(ge=1, le=2)] = 1.33
+    """Refractive index around the emitters."""
+    immersion_index: Annotated[float, Field(ge=1, le=2)] = 1.515
+    """Refractive index of the immersion medium."""
+    depth_nm: Annotated[float, Field(ge=0, le=100_000)] = 0.0
+    """Distance from the coverslip to the emitters, in nm."""
+    heights_nm: tuple[_HeightNm, _HeightNm] = (0.0, 0.0)
+    """Lowest and highest emitter above the focal plane, in nm."""
+    step_z_nm: Annotated[float, Field(gt=0, le=1000)] = 25.0
+    """Distance of the planes that are computed; between them it is interpolated."""
+
+    @model_validator(mode="after")
+    def _check_optics(self) -> Self:
+        if self.heights_nm[0] > self.heights_nm[1]:
+            raise ValueError("heights_nm: the first number is the lower one")
+        if self.numerical_aperture >= self.immersion_index:
+            raise ValueError("numerical_aperture: it is below immersion_index")
+        return self
+
+    def z_range_nm(self) -> Range:
+        """Give the heights that emitters may have."""
+        return self.heights_nm
+
+    def _make_stack(self, pixel_size_nm: float, radius_px: int) -> SpotStack:
+        low, high = self.heights_nm
+        n_planes = math.ceil((high - low) / self.step_z_nm) + 1
+        values = compute_stack(
+            model="vectorial" if self.kind == "vectorial" else "scalar",
+            heights_nm=np.linspace(low, high, n_planes),
+            pixel_size_nm=pixel_size_nm,
+            radius_px=radius_px,
+            optics={
+                "NA": self.numerical_aperture,
+                "wvl": self.wavelength_nm / 1000,
+                "ns": self.sample_index,
+                "ni": self.immersion_index,
+                "ni0": self.immersion_index,
+                "pz": self.depth_nm / 1000,
+            },
+        )
+        step = (high - low) / max(n_planes - 1, 1) or 1.0
+        return SpotStack(torch.from_numpy(values), low, step, radius_px)
+
+
+class Measured(_StackPsf):
+    """The spot as a bead showed it: a z-stack of one bead, its middle slice in focus."""
+
+    kind: Literal["measured"] = "measured"
+    """Kind of the point spread function."""
+    path: Path
+    """Stack of the bead, axes (z, y, x) or (y, x); from the lowest emitter to the highest."""
+    step_z_nm: Annotated[float, Field(gt=0, le=1000)] = 50.0
+    """Height from slice to slice, in nm."""
+    stack_pixel_size_nm: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    """Edge of the stack's pixels, at most the camera's, in nm; 0 takes what the file states."""
+
+    def z_range_nm(self) -> Range:
+        """Give the heights that emitters may have."""
+        reach = (dict(open_image(self.path).sizes).get("z", 1) - 1) * self.step_z_nm / 2
+        return -reach, reach
+
+    def _make_stack(self, pixel_size_nm: float, radius_px: int) -> SpotStack:
+        values = measure_stack(
+            self.path,
+            stack_pixel_size_nm=self.stack_pixel_size_nm,
+            pixel_size_nm=pixel_size_nm,
+            radius_px=radius_px,
+        )
+        return SpotStack(torch.from_numpy(values), self.z_range_nm()[0], self.step_z_nm, radius_px)
+
+
+Psf = Annotated[IntegratedGaussian | Astigmatic | Computed | Measured, Field(discriminator="kind")]
 """Any point spread function, told apart by its ``kind``."""
+
+
+@functools.lru_cache(maxsize=16)
+def _remember_stack(psf: _StackPsf, pixel_size_nm: float, device: str) -> SpotStack:
+    radius_px = math.ceil(psf.radius_nm / pixel_size_nm) + 1
+    stack = psf._make_stack(pixel_size_nm, radius_px)
+    return stack._replace(values=stack.values.to(device))
