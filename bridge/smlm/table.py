@@ -54,7 +54,8 @@ def read_table(
     pixel_size_nm: float | None = None,
     photons_per_adu: float | None = None,
     frame_base: Literal["auto", 0, 1] = "auto",
-    origin_nm: tuple[float, float] = (0.0, 0.0),
+    origin_x_nm: float = 0.0,
+    origin_y_nm: float = 0.0,
     pixel_origin: Literal["auto", "corner", "centre"] = "auto",
     swap_xy: bool = False,
     format: Literal["auto"] | TableFormat = "auto",
@@ -77,9 +78,9 @@ def read_table(
     frame_base : {"auto", 0, 1}
         Number of the first frame in the file; "auto": 0 for Picasso and DECODE, and, with a
         warning, for a table that has a frame 0; else 1.
-    origin_nm : (float, float)
-        Where the table's origin lies in the image (y, x), in nm: the top left corner of the
-        region that was analysed. Added to the coordinates.
+    origin_x_nm, origin_y_nm : float
+        Where the table's origin lies in the image, in nm: the top left corner of the region that
+        was analysed. Added to x and y, after they were exchanged where they are.
     pixel_origin : {"auto", "corner", "centre"}
         Whether the file counts from the outer corner of the first pixel or from its centre;
         "auto": centre for Picasso and DECODE, else corner.
@@ -108,7 +109,7 @@ def read_table(
         its unit; a cell is no finite number; a pixel size is needed and unknown, or two differ.
     """
     place = Path(path)
-    _check_numbers(place, pixel_size_nm, photons_per_adu, origin_nm)
+    _check_numbers(place, pixel_size_nm, photons_per_adu, origin_x_nm, origin_y_nm)
     found = _open(place, None if format == "auto" else format, columns)
     protocol, notes = find_protocol(place)
     warnings = [*found.warnings, *notes]
@@ -126,14 +127,15 @@ def read_table(
     if writer.is_swapped != swap_xy:
         _swap(data)
         history.append("x and y were exchanged.")
-    if origin_nm != (0.0, 0.0):
-        data["y_nm"], data["x_nm"] = data["y_nm"] + origin_nm[0], data["x_nm"] + origin_nm[1]
-        history.append(f"Moved by {origin_nm[0]:g} nm in y and {origin_nm[1]:g} nm in x.")
+    is_moved = origin_x_nm != 0 or origin_y_nm != 0
+    if is_moved:
+        data["x_nm"], data["y_nm"] = data["x_nm"] + origin_x_nm, data["y_nm"] + origin_y_nm
+        history.append(f"Moved by {origin_x_nm:g} nm in x and {origin_y_nm:g} nm in y.")
     first = writer.first_frame if frame_base == "auto" else frame_base
     data["frame"] = _number_frames(setup, found, data, first, frame_base, history, warnings)
     _make_whole(setup, found, data, warnings)
     _complete(data, history)
-    warnings += _doubts(data, protocol, origin_nm)
+    warnings += _doubts(data, protocol, is_moved=is_moved)
     table = pd.DataFrame({name: data[name] for name in COLUMNS if name in data}, copy=False)
     table.attrs.update(
         pixel_size_nm=setup.pixel_size_nm, source=str(place), history=history, warnings=warnings
@@ -145,13 +147,13 @@ def _check_numbers(
     place: Path,
     pixel_size_nm: float | None,
     photons_per_adu: float | None,
-    origin_nm: tuple[float, float],
+    *origin_nm: float,
 ) -> None:
     for name, value in (("pixel_size_nm", pixel_size_nm), ("photons_per_adu", photons_per_adu)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise TableError(str(place), f"{name} is {value}", "a number above 0")
     if not all(map(math.isfinite, origin_nm)):
-        raise TableError(str(place), f"origin_nm is {origin_nm}", "two finite numbers")
+        raise TableError(str(place), f"the origin is at {origin_nm} nm", "two finite numbers")
 
 
 def _open(
@@ -257,14 +259,14 @@ def _factor(setup: _Setup, found: ForeignTable, name: str) -> float:
             what,
             "it is in pixels, and no pixel size is known",
             "",
-            "Give the camera's pixel size in nm (pixel_size_nm, --pixel-size-nm).",
+            "Give the camera's pixel size in nm (pixel_size_nm).",
         )
     if heading.unit == "ADU" and unit == "photon":
         raise TableError(
             what,
             "it is in ADU, and the photons of one count aren't known",
             "",
-            "Give them (photons_per_adu, --photons-per-adu): electrons per count, divided by "
+            "Give them (photons_per_adu): electrons per count, divided by "
             "quantum efficiency and EM gain.",
         )
     raise TableError(what, f"its unit is {heading.unit}", COLUMNS[name].heading, "Correct it.")
@@ -290,7 +292,7 @@ def _half_pixel(setup: _Setup) -> float:
             str(setup.path),
             "its origin is the centre of the first pixel, and no pixel size is known",
             "",
-            "Give the camera's pixel size in nm (pixel_size_nm, --pixel-size-nm).",
+            "Give the camera's pixel size in nm (pixel_size_nm).",
         )
     return setup.pixel_size_nm / 2
 
@@ -333,7 +335,7 @@ def _number_frames(
             str(setup.path),
             f"{found.locate(row)}: the frame is {lowest}",
             f"frames from {first}",
-            "Say from which number the frames count (frame_base, --frame-base)."
+            "Say from which number the frames count (frame_base)."
             if lowest == 0
             else "Remove these rows.",
         )
@@ -386,7 +388,7 @@ def _complete(data: dict[str, NDArray[Any]], history: list[str]) -> None:
 
 
 def _doubts(
-    data: dict[str, NDArray[Any]], protocol: Protocol | None, origin_nm: tuple[float, float]
+    data: dict[str, NDArray[Any]], protocol: Protocol | None, *, is_moved: bool
 ) -> list[str]:
     """Say what makes a table doubtful as a list of what is in each frame."""
     doubts = []
@@ -402,10 +404,11 @@ def _doubts(
         doubts.append(
             f"After the analysis came: {steps}. The table may not say what is in each frame."
         )
-    if protocol.region_px and protocol.region_px[:2] != (0, 0) and origin_nm == (0.0, 0.0):
+    if protocol.region_px and protocol.region_px[:2] != (0, 0) and not is_moved:
         top, left, height, width = protocol.region_px
         doubts.append(
-            f"Only a region was analysed, {width} x {height} px from x = {left} px, y = {top} px; "
-            "coordinates count from its corner. For the whole image give its origin in nm."
+            f"Only a region was analysed, {width} x {height} px from x = {left} px, y = {top} px, "
+            "and coordinates count from its corner; for the whole image give origin_x_nm and "
+            "origin_y_nm."
         )
     return doubts

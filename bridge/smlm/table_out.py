@@ -80,7 +80,7 @@ def write_table(
             f"coordinates of {chosen} count from the centre of the first pixel, and no pixel size "
             "is known",
             "",
-            "Give the camera's pixel size in nm (pixel_size_nm, --pixel-size-nm).",
+            "Give the camera's pixel size in nm (pixel_size_nm).",
         )
     if chosen == "decode":
         with (
