@@ -95,7 +95,7 @@ class PatchConditions(BaseModel):
             DSIR's authors published for ThunderSTORM's generator.
         """
         dsir = cls(
-            camera=Ccd(read_noise_e=0.0),
+            camera=Ccd(electrons_per_adu=3.6, read_noise_e=0.0),
             psf=IntegratedGaussian.from_fwhm(200.0, 300.0),
             density_per_um2=(2.0, 2.0),
             photons=(80.0, 2050.0),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 REACH_SIGMAS = 5.0
 """Half the edge of a spot's window; 6e-7 of the light is outside it."""
-_SMALL_PX = 64 * 64
+_SMALL_PX = 192 * 192  # measured: above it, windows are faster
 _MAX_VALUES = 4_000_000  # of the windows computed at once: 16 MB
 
 
