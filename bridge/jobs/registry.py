@@ -14,6 +14,7 @@ JOBS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("predict",): "bridge.jobs.predict:Predict",
         ("demo",): "bridge.jobs.demo:Demo",
         ("convert",): "bridge.jobs.convert:Convert",
+        ("simulate",): "bridge.jobs.simulate:Simulate",
         ("models", "list"): "bridge.jobs.models:ListModels",
         ("models", "info"): "bridge.jobs.models:DescribeModel",
         ("models", "check"): "bridge.jobs.models:CheckModel",
