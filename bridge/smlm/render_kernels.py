@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 from numba import njit
@@ -39,10 +39,10 @@ _BLOCK: Final = 2048
 def compiled(function: F) -> F:
     """Compile a function with numba, and keep its machine code for the next start if possible."""
     try:
-        fast: F = njit(nogil=True, cache=True)(function)
+        fast = njit(nogil=True, cache=True)(function)
     except RuntimeError:  # there is no folder to keep it in; it compiles anew at each start
         fast = njit(nogil=True)(function)
-    return fast
+    return cast(F, fast)
 
 
 def tabulate_normal() -> NDArray[np.float32]:
@@ -159,8 +159,9 @@ def draw_band(
     """Add every spot's part in the rows ``top <= y < bottom`` to the image, and touch no other."""
     n_x = image.shape[1]
     n_columns = (n_x + TILE_PX - 1) // TILE_PX
-    along_x = np.empty(n_x, np.float32)
-    along_y = np.empty(bottom - top, np.float32)
+    flat = image.reshape(-1)
+    along_x = np.empty(n_x + 1, np.float32)
+    along_y = np.empty(bottom - top + 1, np.float32)
     for row in range(reaches.size):
         tile_y = row * TILE_PX
         if tile_y - reaches[row] >= bottom or tile_y + TILE_PX + reaches[row] <= top:
@@ -180,29 +181,30 @@ def draw_band(
                 last_x = min(tile_x + u + reach + 1, n_x)
                 _spread(x, u, sigma, reach, first_x - tile_x, last_x - tile_x, table, along_x)
                 _spread(y, v, sigma, reach, first_y - tile_y, last_y - tile_y, table, along_y)
+                n = last_x - first_x
                 for y_px in range(first_y, last_y):
                     share = along_y[y_px - first_y]
-                    line = image[y_px, first_x:last_x]
-                    for j in range(last_x - first_x):
-                        line[j] += share * along_x[j]
+                    begin = np.uint64(y_px * n_x + first_x)
+                    for j in range(n):
+                        flat[begin + np.uint64(j)] += share * along_x[j]
 
 
 @compiled
 def _reach(sigma_px: float) -> int:
-    return np.int64(min(math.ceil(CUT_SIGMAS * sigma_px), float(MOST_REACH_PX)))
+    return int(min(math.ceil(CUT_SIGMAS * sigma_px), float(MOST_REACH_PX)))
 
 
 @compiled
 def _pixel(position_px: float) -> int:
     """Give the pixel; float32 may have rounded a position up to the next tile's first."""
-    return min(np.int64(position_px), TILE_PX - 1)
+    return min(int(position_px), TILE_PX - 1)
 
 
 @compiled
 def _spread(
-    position: float,
+    position: np.float32,
     pixel: int,
-    sigma: float,
+    sigma: np.float32,
     reach: int,
     first: int,
     last: int,
@@ -214,20 +216,28 @@ def _spread(
     The window is the pixel and ``reach`` more on each side. The integral over a pixel is the
     normal distribution at its right edge minus that at its left.
     """
-    begin = _distribution(np.float32(pixel - reach) - position, sigma, table)
-    end = _distribution(np.float32(pixel + reach + 1) - position, sigma, table)
+    steps = np.float32(_TABLE_STEPS / (2 * _TABLE_END)) / sigma
+    n = last - first
+    for i in range(n + 1):
+        shares[i] = _distribution((np.float32(first + i) - position) * steps, table)
+    begin, end = shares[0], shares[n]
+    if first > pixel - reach:
+        begin = _distribution((np.float32(pixel - reach) - position) * steps, table)
+    if last <= pixel + reach:
+        end = _distribution((np.float32(pixel + reach + 1) - position) * steps, table)
     scale = np.float32(1) / (end - begin)
-    before = _distribution(np.float32(first) - position, sigma, table)
-    for i in range(last - first):
-        after = _distribution(np.float32(first + i + 1) - position, sigma, table)
-        shares[i] = (after - before) * scale
-        before = after
+    for i in range(n):
+        shares[i] = (shares[i + 1] - shares[i]) * scale
 
 
 @compiled
-def _distribution(distance: float, sigma: float, table: NDArray[np.float32]) -> float:
-    steps_per_sigma = np.float32(_TABLE_STEPS / (2 * _TABLE_END))
-    place = distance / sigma * steps_per_sigma + np.float32(_TABLE_STEPS / 2)
-    place = min(max(place, np.float32(0)), np.float32(_TABLE_STEPS - 0.01))
-    step = np.int32(place)
-    return table[step] + (place - np.float32(step)) * (table[step + 1] - table[step])
+def _distribution(steps: np.float32, table: NDArray[np.float32]) -> np.float32:
+    """Look the normal distribution up, so many of the table's steps from its middle."""
+    place = steps + np.float32(_TABLE_STEPS / 2)
+    if place < np.float32(0):
+        place = np.float32(0)
+    if place > np.float32(_TABLE_STEPS - 0.01):
+        place = np.float32(_TABLE_STEPS - 0.01)
+    before = np.uint64(np.int32(place))  # unsigned: numba needn't ask whether it counts from behind
+    share = place - np.float32(np.int32(place))
+    return np.float32(table[before] + share * (table[before + np.uint64(1)] - table[before]))
