@@ -26,6 +26,24 @@ from bridge.errors import ImageError
 _SSIM_WINDOW_PX = 7
 
 
+def scale_to(image: ArrayLike, truth: ArrayLike) -> NDArray[np.float64]:
+    """Multiply an image by the factor that brings it nearest to the truth.
+
+    Parameters
+    ----------
+    image, truth : array_like
+        Of equal shape.
+
+    Returns
+    -------
+    ndarray, the image's shape
+        The image times the factor of least squared error; zeros stay zeros.
+    """
+    given, wanted = _pair(image, truth)
+    power = float((given**2).sum())
+    return given * (float((given * wanted).sum()) / power if power else 0.0)
+
+
 def normalised_square_error(image: ArrayLike, truth: ArrayLike) -> float:
     """Give the squared error after the best scale factor, over the truth's square (NMSE).
 
@@ -39,13 +57,9 @@ def normalised_square_error(image: ArrayLike, truth: ArrayLike) -> float:
     float
         0 (equal but for a factor) to 1 (nothing in common).
     """
-    given, wanted = _pair(image, truth)
+    _, wanted = _pair(image, truth)
     total = float((wanted**2).sum())
-    power = float((given**2).sum())
-    if not total:
-        return np.nan
-    scale = float((given * wanted).sum()) / power if power else 0.0
-    return float(((scale * given - wanted) ** 2).sum()) / total
+    return float(((scale_to(image, truth) - wanted) ** 2).sum()) / total if total else np.nan
 
 
 def pearson(image: ArrayLike, truth: ArrayLike) -> float:
