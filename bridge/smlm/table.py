@@ -378,12 +378,13 @@ def _complete(data: dict[str, NDArray[Any]], history: list[str]) -> None:
     """Add the one lateral error, and a 2D table's one width, where a file has one for each axis."""
     x, y = data.get("uncertainty_x_nm"), data.get("uncertainty_y_nm")
     if "uncertainty_xy_nm" not in data and x is not None and y is not None:
-        data["uncertainty_xy_nm"] = np.sqrt((x**2 + y**2) / 2)
+        data["uncertainty_xy_nm"] = np.hypot(x, y) / math.sqrt(2)
         history.append("uncertainty_xy_nm is the root mean square of those of x and y.")
     first, second = data.get("sigma1_nm"), data.get("sigma2_nm")
     is_flat = "sigma_nm" not in data and "z_nm" not in data
     if is_flat and first is not None and second is not None:
-        data["sigma_nm"] = np.sqrt(first * second)
+        with np.errstate(invalid="ignore"):  # a width below 0, or none, gives none
+            data["sigma_nm"] = np.sqrt(first * second)
         history.append("sigma_nm is the geometric mean of sigma1_nm and sigma2_nm.")
 
 

@@ -55,8 +55,6 @@ def read_text(
         number; with the line's number.
     """
     layout = find_layout(path)
-    if any("<localizations" in line for line in layout.comments):
-        raise TableError(str(path), "this is a rapidSTORM table", "", "Export it as CSV.")
     if layout.comments and layout.comments[0].startswith("DECODE"):
         found: TableFormat = "decode"
     else:

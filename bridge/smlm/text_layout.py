@@ -95,6 +95,8 @@ def find_layout(path: Path) -> TextLayout:
     line_end = "\n" if b"\n" in head else "\r"
     lines = _decode(head).split(line_end)
     comments, n_before, heading = _find_heading(path, lines)
+    if any("<localizations" in line for line in comments):
+        raise TableError(str(path), "this is a rapidSTORM table", TEXT_TABLES, "Export it as CSV.")
     separator, headings = _split_heading(heading)
     rows = [line for line in lines[n_before:] if line.strip()]
     if not rows:
