@@ -28,7 +28,7 @@ from bridge.smlm.simulate import Simulation, simulate_movie
 from bridge.smlm.table import write_table
 from bridge.smlm.table_out import new_file
 
-_PICTURE_PX = 1024  # of the truth's longer edge, at most
+_PICTURE_PX = 512  # of the truth's longer edge: a picture thins out what is larger
 
 
 @dataclass(frozen=True)
