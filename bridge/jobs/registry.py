@@ -13,6 +13,7 @@ JOBS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
     {
         ("predict",): "bridge.jobs.predict:Predict",
         ("demo",): "bridge.jobs.demo:Demo",
+        ("render",): "bridge.jobs.render:Render",
         ("convert",): "bridge.jobs.convert:Convert",
         ("simulate",): "bridge.jobs.simulate:Simulate",
         ("models", "list"): "bridge.jobs.models:ListModels",
