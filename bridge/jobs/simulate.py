@@ -92,9 +92,9 @@ class Simulate(Job):
     """What the emitters sit on."""
     mask: str = ""
     """Image whose brightness is the density of emitters (structure mask)."""
-    on_frames: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    on_time: Annotated[float, Field(ge=0, le=1e6)] | None = None
     """Mean time that an emitter shines, in frames; 0 makes every frame independent."""
-    bleach_frames: Annotated[float, Field(ge=0, le=1e9)] | None = None
+    bleach_time: Annotated[float, Field(ge=0, le=1e9)] | None = None
     """Time in which emitters fall to 37 %, in frames; 0: never."""
     camera: Literal["preset", "ccd", "emccd", "scmos"] = "preset"
     """Kind of the camera; another than the preset's starts from usual values."""
@@ -244,14 +244,14 @@ class Simulate(Job):
             content["structure"]["path"] = self.mask
 
     def _change_blinking(self, content: dict[str, Any]) -> None:
-        if self.on_frames is not None:
-            _choose(content, "blinking", "lifetimes" if self.on_frames > 0 else "each-frame")
-            if self.on_frames > 0:
-                content["blinking"]["on_frames"] = self.on_frames
-        if self.bleach_frames is not None:
+        if self.on_time is not None:
+            _choose(content, "blinking", "lifetimes" if self.on_time > 0 else "each-frame")
+            if self.on_time > 0:
+                content["blinking"]["on_frames"] = self.on_time
+        if self.bleach_time is not None:
             if content["blinking"]["kind"] != "lifetimes":
-                _refuse("--bleach-frames", "emitters of independent frames can't bleach")
-            content["blinking"]["bleach_frames"] = self.bleach_frames
+                _refuse("--bleach-time", "emitters of independent frames can't bleach")
+            content["blinking"]["bleach_frames"] = self.bleach_time
 
     def _change_camera(self, content: dict[str, Any]) -> None:
         pixel_size_nm = content["camera"]["pixel_size_nm"]

@@ -121,7 +121,8 @@ class CameraBase(BaseModel):
             mean_photons.shape, generator=generator, device=mean_photons.device
         )  # (b, y, x)
         counts = (electrons + noise_e * noise) / chip.electrons_per_adu + chip.offset_adu
-        return counts.round().clamp(0, 2**self.bit_depth - 1)  # (b, y, x)
+        # Halves go up, as in ImageJ's conversion to 16 bit, which ThunderSTORM's generator uses.
+        return (counts + 0.5).floor().clamp(0, 2**self.bit_depth - 1)  # (b, y, x)
 
     def mean_counts(self, mean_photons: Tensor) -> Tensor:
         """Give the mean of the counts that ``expose`` makes, where it doesn't clip.
@@ -152,7 +153,9 @@ class CameraBase(BaseModel):
         -------
         Tensor, (b, y, x)
             ``(F * em_gain^2 * electrons + read_noise^2) / electrons_per_adu^2 + 1/12``, where the
-            excess factor F is 2 with electron multiplication and 1 without; 1/12 is rounding.
+            excess factor F is 2 with electron multiplication and 1 without; 1/12 is rounding. Exact
+            where noise spreads over a count or more; without read noise, and few electrons to a
+            count, mean and variance are up to a few hundredths off.
         """
         chip = self._chip(mean_photons, None)
         shot = self.excess_factor() * self._em_gain() ** 2 * self._mean_electrons(mean_photons)

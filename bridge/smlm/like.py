@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from bridge.errors import TableError
 from bridge.smlm.blinking import LogNormalPhotons
@@ -63,9 +64,22 @@ def conditions_like(table: pd.DataFrame, base: Settings) -> Likeness[Settings]:
     Raises
     ------
     TableError
-        A column is missing, or there are too few rows.
+        A column is missing, there are too few rows, or their values are beyond any movie's.
     """
     _check(table)
+    try:
+        return _take_all(table, base)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        raise TableError(
+            str(table.attrs.get("source") or "table"),
+            f"its {detail['loc'][0]} would be {detail['input']!r}",
+            f"values of a movie: {detail['msg']}",
+            "Check its units, and leave out failed fits.",
+        ) from error
+
+
+def _take_all(table: pd.DataFrame, base: Settings) -> Likeness[Settings]:
     notes: list[str] = []
     changes: dict[str, object] = {}
     pixel_size_nm = table.attrs.get("pixel_size_nm")

@@ -264,6 +264,8 @@ def smooth_field(
     Tensor, (b, y, x)
         The fields.
     """
+    if variation == 0:
+        return torch.ones(shape, device=generator.device)  # exactly, which no interpolation is
     coarse = _Draw(generator).uniform((1 - variation, 1 + variation), shape[0], 1, 3, 3)
     return torch.nn.functional.interpolate(
         coarse, size=shape[1:], mode="bilinear", align_corners=True

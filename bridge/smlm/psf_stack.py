@@ -8,6 +8,7 @@ than 0.0052 pixels squared, ``1 / (2 * STEPS_PER_PX)`` squared.
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,7 +110,7 @@ def compute_stack(
         ``psfmodels`` isn't installed.
     """
     try:
-        import psfmodels  # type: ignore[import-untyped] # noqa: PLC0415 - an extra
+        make_psf = importlib.import_module("psfmodels").make_psf  # an extra
     except ImportError as error:
         raise InputError(
             f"point spread function '{model}'",
@@ -119,11 +120,11 @@ def compute_stack(
         ) from error
     # Deep in water the sharpest spot isn't where the stage says: look for it along the axis.
     search_um = np.arange(optics["pz"] - 1, 2 * optics["pz"] + 2, 0.01)
-    axis = psfmodels.make_psf(search_um, 1, dxy=0.01, model=model, **optics)
+    axis = make_psf(search_um, 1, dxy=0.01, model=model, **optics)
     focus_um = search_um[axis[:, 0, 0].argmax()]
     # An emitter above the focal plane is a focal plane below the emitter.
     planes_um = focus_um - heights_nm / 1000
-    samples = psfmodels.make_psf(
+    samples = make_psf(
         planes_um,
         fine_size(radius_px),
         dxy=pixel_size_nm / STEPS_PER_PX / 1000,
