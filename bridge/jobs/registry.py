@@ -16,6 +16,7 @@ JOBS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("render",): "bridge.jobs.render:Render",
         ("convert",): "bridge.jobs.convert:Convert",
         ("simulate",): "bridge.jobs.simulate:Simulate",
+        ("evaluate",): "bridge.jobs.evaluate:Evaluate",
         ("models", "list"): "bridge.jobs.models:ListModels",
         ("models", "info"): "bridge.jobs.models:DescribeModel",
         ("models", "check"): "bridge.jobs.models:CheckModel",

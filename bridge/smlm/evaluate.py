@@ -30,18 +30,19 @@ from bridge.smlm.scoring import (
     Found,
     Judge,
     Score,
+    compare_with_bound,
     efficiency,
     is_inside,
     measure_pairs,
     photon_threshold,
-    root_mean,
     summarise_errors,
 )
 
 _COUNTS = ("tp", "fp", "fn", "jaccard", "precision", "recall", "f1")
 _NOTICEABLE_BIAS_NM = 5.0
 _FEW_PAIRS = 20
-_POOR_JACCARD = 0.1
+_CLEAR_SHARE = 0.1  # of the way from here to a perfect index
+_GOOD_JACCARD = 0.7  # from here on nobody looks for swapped axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +126,10 @@ class Evaluation:
     photons_ratio: float
     """Median over pairs of detected by true photons."""
     bound_nm: float
-    """Precision along an axis that theory allows isolated emitters like those found."""
+    """Precision along an axis that theory allows isolated emitters like those found; of emitters
+    so dim that it is over a quarter of the tolerance, which would cut their errors off, none."""
     times_bound: float
-    """Root mean square of the errors along x and y, over ``bound_nm``."""
+    """Root mean square of those emitters' errors along an axis, over ``bound_nm``."""
     spread_lateral: Spread
     """Errors along x and y over their stated uncertainties."""
     spread_axial: Spread
@@ -139,6 +141,8 @@ class Evaluation:
     pairs: pd.DataFrame
     """One row for each of the ``tp`` pairs: ``detection`` and ``truth`` (row numbers in the tables
     given), ``frame``, ``dx_nm``, ``dy_nm``, in 3D ``dz_nm``, and ``bound_nm`` where it is known."""
+    of_dim: NDArray[np.int64]
+    """Row numbers of the detections that found a dim emitter, and so don't count."""
     warnings: tuple[str, ...]
     """Sentences on what is doubtful."""
 
@@ -149,7 +153,7 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the figures, without pairs and warnings, for a status or a report."""
-        parts = ("pairs", "warnings", "spread_lateral", "spread_axial")
+        parts = ("pairs", "of_dim", "warnings", "spread_lateral", "spread_axial")
         figures = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -239,11 +243,9 @@ def evaluate(
         scene.detections, field_nm=scene.field_nm, border_nm=border_nm, seed=seed
     )
     errors = summarise_errors(found.pairs)
+    bound_nm, times_bound = compare_with_bound(found.pairs, tolerance_nm=tolerance_nm)
     figures: dict[str, Any] = {name: getattr(score, name) for name in _COUNTS}
     figures |= errors | _efficiencies(score.jaccard, errors)
-    bound = (
-        root_mean(found.pairs["bound_nm"].dropna() ** 2) if "bound_nm" in found.pairs else np.nan
-    )
     return Evaluation(
         rule=matching,
         is_3d=scene.is_3d,
@@ -261,13 +263,14 @@ def evaluate(
         chance_jaccard=chance[0],
         chance_rmse_lateral_nm=chance[1],
         photons_ratio=found.photons_ratio,
-        bound_nm=bound,
-        times_bound=errors["rmse_lateral_nm"] / math.sqrt(2) / bound,
+        bound_nm=bound_nm,
+        times_bound=times_bound,
         spread_lateral=found.spread_lateral,
         spread_axial=found.spread_axial,
         subpixel=_subpixel(scene.detections, scene.pixel_size_nm),
         subpixel_truth=_subpixel(scene.truth, scene.pixel_size_nm),
         pairs=found.pairs,
+        of_dim=scene.rows[0][score.of_dim],
         warnings=(*scene.notes, *_suspect(judge, scene.detections, score, chance[0], found.pairs)),
     )
 
@@ -423,11 +426,12 @@ def _suspect(
                 f"Detections are displaced along {axis} by {bias:+.1f} nm on average; check the "
                 "origins of both tables (half a pixel?)."
             )
-    if score.jaccard > 2 * chance and score.jaccard > _POOR_JACCARD:
-        return
-    if not score.jaccard > 2 * chance:
+    is_above_chance = score.jaccard > chance + _CLEAR_SHARE * (1 - chance)
+    if not is_above_chance:
         yield f"The Jaccard index, {score.jaccard:.3f}, is hardly above chance, {chance:.3f}."
+    if score.jaccard > _GOOD_JACCARD:
+        return
     for what, variant in likely_mistakes(detections):
         other = judge.score(variant).jaccard
-        if other > max(2 * score.jaccard, 2 * chance, _POOR_JACCARD):
+        if other > score.jaccard + _CLEAR_SHARE * (1 - score.jaccard):
             yield f"The Jaccard index would be {other:.2f} {what} in the detections."

@@ -33,12 +33,15 @@ class Score:
     ----------
     detection, truth : ndarray of int64, one for each of the ``tp`` pairs
         Row numbers in the tables.
-    tp, fp, fn : int
-        Found, false and missed.
+    of_dim : ndarray of int64
+        Rows of detections that found a dim emitter; they don't count.
+    fp, fn : int
+        False detections and missed emitters.
     """
 
     detection: NDArray[np.int64]
     truth: NDArray[np.int64]
+    of_dim: NDArray[np.int64]
     fp: int
     fn: int
 
@@ -121,6 +124,7 @@ class Judge:
         return Score(
             pairs.detection[counts],
             pairs.truth[counts],
+            pairs.detection[~counts],
             fp=len(detections) - len(pairs.detection),
             fn=len(self.truth) - int(self.is_dim.sum()) - tp,
         )
@@ -314,6 +318,32 @@ def summarise_errors(pairs: pd.DataFrame) -> dict[str, float]:
         figures[f"bias_{axis}_nm"] = mean(errors)
         figures[f"mean_abs_{axis}_nm"] = mean(np.abs(errors))
     return figures
+
+
+def compare_with_bound(pairs: pd.DataFrame, *, tolerance_nm: float) -> tuple[float, float]:
+    """Compare errors with what theory allows, where the tolerance leaves room for them.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        Errors, with ``bound_nm`` where it is known.
+    tolerance_nm : float
+        Largest lateral distance of a pair; bounds above a quarter of it are left out, since
+        matching cuts the errors of such dim emitters off.
+
+    Returns
+    -------
+    bound_nm : float
+        Root mean square of the bounds; NaN where none is known.
+    times_bound : float
+        Root mean square of the errors along an axis, over it.
+    """
+    if "bound_nm" not in pairs:
+        return np.nan, np.nan
+    fair = pairs[pairs["bound_nm"] <= tolerance_nm / 4]
+    bound = root_mean(fair["bound_nm"] ** 2)
+    error = root_mean((fair["dx_nm"] ** 2 + fair["dy_nm"] ** 2) / 2)
+    return bound, error / bound
 
 
 @dataclass(frozen=True, eq=False)
