@@ -2,8 +2,8 @@
 
 A stack's value at (z, v, u) is the share of an emitter's light that reaches the camera pixel whose
 centre lies ``(v, u)`` fine steps from the emitter. Between its samples it is interpolated in a
-straight line, which keeps the sum and the centre of a spot exact and adds to its variance along each axis less
-than 0.0052 pixels squared, ``1 / (2 * STEPS_PER_PX)`` squared.
+straight line, which keeps the sum and the centre of a spot exact and adds at most 0.0052 pixels
+squared, ``1 / (2 * STEPS_PER_PX)`` squared, to its variance along each axis.
 """
 
 from __future__ import annotations
