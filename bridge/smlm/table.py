@@ -350,7 +350,9 @@ def _whole(
 ) -> NDArray[np.int64]:
     """Give whole numbers, which files may write as 1.0."""
     values = data[name]
-    bad = ~(np.abs(values) < 2**53) | (values != np.floor(values))
+    with np.errstate(invalid="ignore"):  # what isn't finite or is too large becomes another number
+        whole = values.astype(np.int64)
+    bad = whole != values
     if bad.any():
         row = int(np.argmax(bad))
         raise TableError(
@@ -359,7 +361,7 @@ def _whole(
             "a whole number",
             "Correct it, or export the table again.",
         )
-    return values.astype(np.int64)
+    return whole
 
 
 def _make_whole(
