@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
-from scipy.special import erf  # type: ignore[import-untyped]
+from scipy.optimize import minimize_scalar
+from scipy.special import erf
 
 from bridge.errors import ImageError
 

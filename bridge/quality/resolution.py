@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy import fft  # type: ignore[import-untyped]
-from scipy.ndimage import uniform_filter1d  # type: ignore[import-untyped]
+from scipy import fft
+from scipy.ndimage import uniform_filter1d
 
 from bridge.errors import ImageError, TableError
 

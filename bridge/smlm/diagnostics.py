@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import chi2 as chi2_distribution  # type: ignore[import-untyped]
+from scipy.stats import chi2 as chi2_distribution
 
 _CHANCE_SHIFT_NM = 1000.0
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import (  # type: ignore[import-untyped]
+from scipy.ndimage import (
     map_coordinates,
     uniform_filter1d,
 )

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d  # type: ignore[import-untyped]
+from scipy.ndimage import correlate1d
 
 from bridge.errors import TableError
 from bridge.runtime.device import n_cores

@@ -1,8 +1,7 @@
 """The inner loops of rendering, compiled: count points, sort them by tile, draw Gaussians.
 
-The kernels release the interpreter's lock and share no pixel between calls, so that ordinary
-threads run them side by side (numba's own threads end the process when two jobs meet in them, or
-after a fork). Nothing here knows of tables.
+Calls of ``draw_band`` share no pixel, so threads may run them side by side. Nothing here knows of
+tables.
 
 ::
 
@@ -13,14 +12,12 @@ after a fork). Nothing here knows of tables.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-F = TypeVar("F", bound=Callable[..., Any])
+from bridge.smlm.compiling import compiled
 
 TILE_PX: Final = 64
 """Edge of the tiles by which points are sorted: what is drawn next is still in the cache."""
@@ -34,15 +31,6 @@ MOST_REACH_PX: Final = 1 << 20
 _TABLE_END: Final = 6.0
 _TABLE_STEPS: Final = 4096
 _BLOCK: Final = 2048
-
-
-def compiled(function: F) -> F:
-    """Compile a function with numba, and keep its machine code for the next start if possible."""
-    try:
-        fast = njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # there is no folder to keep it in; it compiles anew at each start
-        fast = njit(nogil=True)(function)
-    return cast(F, fast)
 
 
 def tabulate_normal() -> NDArray[np.float32]:

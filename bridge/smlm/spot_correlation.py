@@ -169,6 +169,12 @@ def choose_frames(present: NDArray[np.int64], shape: tuple[int, int]) -> list[in
     return sorted(chosen)
 
 
+def _edge(n_px: int, reach_px: float) -> int:
+    """Give a canvas's edge that holds image and spots, of a length that transforms fast."""
+    held = int(min(max(n_px, reach_px), 2 * n_px)) + _MARGIN_PX
+    return int(fft.next_fast_len(held, real=True))
+
+
 class MovieSpectra:
     """The Fourier transforms of some of a movie's frames, made once for all hypotheses.
 
@@ -193,10 +199,7 @@ class MovieSpectra:
     ) -> None:
         self.frames = list(frames)
         n_frames, *size = (movie.sizes[dim] for dim in ("t", "y", "x"))
-        self.canvas = tuple(
-            fft.next_fast_len(int(min(max(n, reach), 2 * n)) + _MARGIN_PX, real=True)
-            for n, reach in zip(size, reach_px, strict=True)
-        )
+        self.canvas = (_edge(size[0], reach_px[0]), _edge(size[1], reach_px[1]))
         wanted = sorted({f + s for f in frames for s in shifts if 0 <= f + s < n_frames})
         self.images: dict[int, NDArray[np.float32]] = {}
         self._spectra: dict[int, NDArray[np.complex64]] = {}

@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.spatial import Voronoi, cKDTree  # type: ignore[import-untyped]
+from scipy.spatial import Voronoi, cKDTree
 
 from bridge.smlm.layout import (
     Anywhere,

@@ -1,0 +1,162 @@
+"""A package's card: what it is for, what it was trained on, how well it does, how it fails.
+
+A card that lies beside the recipe as ``CARD.md`` goes in front; the rest is written from the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bridge.smlm.patches import PatchConditions
+from bridge.training.figures import Figures
+from bridge.training.recipe import Recipe
+from bridge.training.sources import Sources
+
+
+def write_card(
+    path: Path,
+    recipe: Recipe,
+    *,
+    sources: Sources,
+    figures: Figures,
+    training: Mapping[str, Any],
+    radius_px: int,
+    smallest_px: int,
+    stride: int,
+) -> None:
+    """Write ``README.md`` of a package.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    recipe : Recipe
+        What was trained.
+    sources : Sources
+        What it learned from.
+    figures : Figures
+        What was measured.
+    training : mapping
+        Steps, seconds and machine.
+    radius_px, smallest_px, stride : int
+        Receptive radius, smallest input and its step, in camera pixels.
+    """
+    fine_nm = sources.pixel_size_nm / recipe.task.upscaling
+    front = recipe.network.architecture.parent / "CARD.md"
+    own = front.read_text(encoding="utf-8").strip() + "\n" if front.is_file() else ""
+    parts = [
+        f"# {recipe.name}",
+        recipe.package.description,
+        "![left: the sum of a movie's frames; right: the sum of the outputs](cover.png)",
+        own,
+        "## Using it",
+        _list(
+            [
+                f"Input: raw camera frames of {sources.pixel_size_nm:g} nm pixels, each on its "
+                "own; those of a movie go along the batch. Scaling and upscaling are inside.",
+                f"Output: emitters per fine pixel of {fine_nm:g} nm; one adds up to about "
+                f"{recipe.task.amount:g}. Sum over the frames for the super-resolved image.",
+                "Coordinates start at the outer corner of the top left pixel, in frames and "
+                "outputs alike: no half pixel to add.",
+                f"Height and width are at least {smallest_px} camera pixels"
+                + (f", and multiples of {stride}." if stride > 1 else "."),
+                f"The output depends on nothing further than {radius_px} camera pixels away.",
+            ]
+        ),
+        "## What it was trained on",
+        _tell_data(recipe, sources),
+        "# Validation",
+        _tell_figures(figures),
+        "## How it fails",
+        _list(
+            [
+                "Outside the ranges it was trained on it still gives an image, and a worse one. "
+                "Check offset, counts per electron, width of the spots and background first.",
+                "Brightness is not a count where spots overlap.",
+                "Each frame is on its own: no tracks, no third dimension.",
+                "deepImageJ 3 reads the scale of an axis as a factor (JDLL issue 50), so it may "
+                "expect another output size than this one has. Not tried.",
+            ]
+        ),
+        "## Making it again",
+        f"`zoobridge train` with the recipe of these settings; this one ran "
+        f"{training.get('steps_done', '?')} steps of {recipe.fit.batch} patches of "
+        f"{recipe.data.patch_px} x {recipe.data.patch_px} pixels, with seed {recipe.fit.seed}, on "
+        f"{training.get('machine', 'a machine')}.",
+    ]
+    path.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+
+
+def _list(items: list[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
+def _tell_data(recipe: Recipe, sources: Sources) -> str:
+    said = []
+    if sources.conditions is not None:
+        said.append(
+            "Simulated patches, drawn afresh for each step: "
+            f"{_percent(sources.conditions.lines_share)} with emitters on curved lines, "
+            f"{_percent(sources.conditions.empty_share)} empty, the others with emitters anywhere."
+        )
+        said.append(_table_of(sources.conditions))
+    if recipe.data.movies:
+        said.append(
+            f"{len(recipe.data.movies)} movies with their localizations; "
+            f"{_percent(recipe.data.validation_share)} of each field was kept for validation."
+        )
+    return "\n\n".join([*said, *sources.notes])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _table_of(conditions: PatchConditions) -> str:
+    camera = conditions.camera
+    rows = [
+        ("emitters per square micrometre and frame", conditions.density_per_um2),
+        ("photons of an emitter in a frame", conditions.photons),
+        ("background photons per pixel", conditions.background_photons),
+    ]
+    sigma_nm = getattr(conditions.psf, "sigma_nm", None)
+    if isinstance(sigma_nm, tuple):
+        rows.append(("standard deviation of a spot, nm", sigma_nm))
+    lines = [f"| {name} | {low:.4g} | {high:.4g} |" for name, (low, high) in rows]
+    return "\n".join(
+        [
+            "| | from | to |",
+            "|---|---|---|",
+            *lines,
+            f"| camera | | {camera.kind}, {camera.pixel_size_nm:g} nm pixels, offset "
+            f"{camera.scaling().offset_adu:g} counts, {camera.scaling().photons_per_adu:.3g} "
+            "photons per count |",
+        ]
+    )
+
+
+def _tell_figures(figures: Figures) -> str:
+    lines = [
+        "The truth is the sum of all emitters, blurred by one fine pixel. r is the correlation "
+        "with it, NMSE the squared error after the best scale over the truth's square, both "
+        "without 4 camera pixels at each edge; mass is the emitters the outputs add up to, over "
+        "the true number. In brackets: the sum of the camera frames. None of it was trained on; "
+        "the filaments (48 x 48 pixels, 1000 photons, background 10) are simulated.",
+        "",
+        "| movie | r | NMSE | mass |",
+        "|---|---|---|---|",
+    ]
+    for movie, score in figures.scores.items():
+        lines.append(
+            f"| {movie} | {score.correlation:.3f} ({score.frames_correlation:.3f}) | "
+            f"{score.nmse:.3f} ({score.frames_nmse:.3f}) | {score.mass:.2f} |"
+        )
+    if figures.haze_per_frame is not None:
+        lines += [
+            "",
+            f"A frame of 64 x 64 pixels without emitters adds up to {figures.haze_per_frame:.3f} "
+            f"emitters, and shows {figures.false_per_frame:.3f} spots.",
+        ]
+    return "\n".join(lines)

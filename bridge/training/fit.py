@@ -1,0 +1,330 @@
+"""Running a recipe: Lightning's loop in a folder that can be taken up again, exactly.
+
+::
+
+    run/
+      recipe.yaml         the recipe as it ran, every value decided
+      run.json            when, on what, with which versions and input scaling; how it ended
+      metrics.csv  curves.png  panel.png  panels/epoch_0001.png ...
+      checkpoints/last.ckpt  checkpoints/best.ckpt
+      tensorboard/
+
+Checkpoints are written after each epoch, and every batch follows from its step. A run that was
+stopped or killed does the rest of its epoch again, and ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import platform
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import lightning
+import torch
+import yaml
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+)
+from lightning.pytorch.loggers import TensorBoardLogger
+
+import bridge
+from bridge.errors import DeviceError, OutputError
+from bridge.progress import Progress, silent
+from bridge.training.monitor import Reporter
+from bridge.training.networks import build_network, check_shapes, stride_of
+from bridge.training.recipe import Recipe, make_recipe
+from bridge.training.sources import Sources, open_sources
+from bridge.training.tasks.heatmap import HeatmapTask, Scaling, measure_scaling
+
+_TIMED_STEPS: Final = 5
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training that has come to an end."""
+
+    run_dir: Path
+    """Its folder."""
+    task: HeatmapTask
+    """With the best weights."""
+    sources: Sources
+    """What it learned from."""
+    history: list[dict[str, float]]
+    """Figures of each epoch."""
+    is_complete: bool
+    """Whether all its steps were done, or it stopped because it got no better."""
+
+
+def train(
+    recipe: Recipe, run_dir: Path, *, resume: bool = False, progress: Progress = silent
+) -> Run:
+    """Train a network, or take a training up again.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to train; when a run is resumed, the run folder's own recipe counts.
+    run_dir : Path
+        Folder of the run; made if missing.
+    resume : bool
+        Go on from the folder's last checkpoint.
+    progress : Progress
+        Told of every step; raises ``Cancelled`` to stop.
+
+    Returns
+    -------
+    Run
+        The network with its best weights.
+
+    Raises
+    ------
+    RecipeError, ImageError, TableError
+        The recipe or its data cannot be used.
+    OutputError
+        The folder holds another run, or nothing to resume.
+    TrainingError
+        The loss became NaN, or the output died.
+    Cancelled
+        The user stopped it; the checkpoints of finished epochs stay.
+    """
+    last = run_dir / "checkpoints" / "last.ckpt"
+    if resume and not last.is_file():
+        resume = (run_dir / "recipe.yaml").is_file()  # killed in its first epoch: start again
+        if not resume:
+            remedy = "Leave --resume away to start one."
+            raise OutputError(str(run_dir), "holds no training", "a run's folder", remedy)
+    elif last.is_file() and not resume:
+        remedy = "Give --resume to go on with it, or another folder."
+        raise OutputError(str(run_dir), "holds a training already", "an empty folder", remedy)
+    recipe = read_run_recipe(run_dir) if resume else recipe
+    torch.manual_seed(recipe.fit.seed)
+    network = build_network(recipe.network)
+    check_shapes(network, recipe.task, patch_px=recipe.data.patch_px)
+    sources = open_sources(recipe, stride=stride_of(network))
+    _prepare(run_dir)
+    if resume:
+        scaling = read_scaling(run_dir)
+    else:
+        scaling = measure_scaling(sources.training, seed=recipe.fit.seed)
+        recipe = _decide_length(recipe, sources, scaling)
+        _write_recipe(run_dir, recipe)
+        _write_note(run_dir, recipe, scaling, sources)
+    task = _make_task(recipe, network, scaling, sources)
+    reporter = Reporter(run_dir, progress)
+    with _quiet():
+        trainer = _make_trainer(recipe, run_dir, reporter)
+        # The checkpoint is this folder's own, and holds tensors and plain values only.
+        trainer.fit(task, ckpt_path=last if last.is_file() else None, weights_only=True)
+    is_complete = trainer.global_step >= task.n_steps or trainer.should_stop
+    _add_to_note(run_dir, steps_done=trainer.global_step, is_complete=is_complete)
+    load_best(task, run_dir)
+    return Run(run_dir, task, sources, reporter.history, is_complete)
+
+
+def reopen(run_dir: Path) -> Run:
+    """Open a run's folder with its best weights, without training.
+
+    Parameters
+    ----------
+    run_dir : Path
+        The run's folder.
+
+    Returns
+    -------
+    Run
+        As it ended, or as far as it has come.
+
+    Raises
+    ------
+    OutputError
+        The folder holds no run, or none with a finished epoch.
+    """
+    recipe = read_run_recipe(run_dir)
+    network = build_network(recipe.network)
+    sources = open_sources(recipe, stride=stride_of(network))
+    task = _make_task(recipe, network, read_scaling(run_dir), sources)
+    load_best(task, run_dir)
+    note = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
+    return Run(run_dir, task, sources, [], bool(note.get("is_complete")))
+
+
+def load_best(task: HeatmapTask, run_dir: Path) -> None:
+    """Give a task the best weights of its run, ready for use."""
+    paths = [run_dir / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+    found = next((path for path in paths if path.is_file()), None)
+    if found is None:
+        remedy = "Train for an epoch at least."
+        raise OutputError(str(run_dir), "holds no checkpoint", remedy=remedy)
+    state = torch.load(found, map_location="cpu", weights_only=True)
+    task.load_state_dict(state["state_dict"])
+    task.cpu().eval()
+
+
+def read_run_recipe(run_dir: Path) -> Recipe:
+    """Read the recipe that a run was started with."""
+    path = run_dir / "recipe.yaml"
+    if not path.is_file():
+        raise OutputError(str(run_dir), "holds no training", "a run's folder with recipe.yaml")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return make_recipe(content, folder=run_dir, source=str(path))
+
+
+def read_scaling(run_dir: Path) -> Scaling:
+    """Read how a run scales its input."""
+    note = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
+    return Scaling(**note["scaling"])
+
+
+def _make_task(
+    recipe: Recipe, network: torch.nn.Module, scaling: Scaling, sources: Sources
+) -> HeatmapTask:
+    return HeatmapTask(
+        recipe,
+        network.to(memory_format=torch.channels_last),
+        scaling,
+        training=sources.training,
+        validation=sources.validation,
+    )
+
+
+def _make_trainer(recipe: Recipe, run_dir: Path, reporter: Reporter) -> lightning.Trainer:
+    fit = recipe.fit
+    assert fit.steps is not None
+    callbacks: list[Callback] = [reporter]
+    if fit.average:
+        callbacks.append(EMAWeightAveraging(decay=fit.average))
+    if fit.patience:
+        callbacks.append(EarlyStopping("val_loss", patience=fit.patience))
+    callbacks.append(
+        ModelCheckpoint(
+            run_dir / "checkpoints",
+            filename="best",
+            monitor="val_loss",
+            save_last=True,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+        )
+    )
+    return lightning.Trainer(
+        accelerator="auto" if fit.device == "auto" else fit.device,
+        devices=1,
+        precision="bf16-mixed" if fit.precision == "bf16" else "32-true",
+        max_epochs=-(-fit.steps // fit.steps_per_epoch),
+        max_steps=fit.steps,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        gradient_clip_val=fit.clip_norm or None,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(run_dir, name="tensorboard", version=""),
+        log_every_n_steps=min(50, fit.steps_per_epoch),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice from users: the loaders only count, and this folder is known."""
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _decide_length(recipe: Recipe, sources: Sources, scaling: Scaling) -> Recipe:
+    """Turn minutes into steps, by timing a few on a copy of the network."""
+    fit = recipe.fit
+    if fit.device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("fit.device", "no CUDA GPU is here", "a GPU, or device cpu")
+    if fit.minutes is None:
+        return recipe
+    timed = recipe.model_copy(update={"fit": fit.model_copy(update={"steps": 1000})})
+    task = _make_task(timed, build_network(recipe.network), scaling, sources)
+    is_gpu = torch.cuda.is_available() and fit.device != "cpu"
+    task.to("cuda" if is_gpu else "cpu")
+    optimizer = torch.optim.AdamW(task.network.parameters())
+    seconds = []
+    for step in range(1 + _TIMED_STEPS):
+        started = time.perf_counter()
+        frames, emitters = task.training_batch(step)
+        task.loss(task(frames), emitters, 0.0).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if is_gpu:
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    per_step = sorted(seconds[1:])[_TIMED_STEPS // 2]
+    steps = max(round(60 * fit.minutes / per_step), 20)
+    per_epoch = min(fit.steps_per_epoch, max(steps // 5, 1))
+    decided = fit.model_copy(update={"steps": steps, "minutes": None, "steps_per_epoch": per_epoch})
+    return recipe.model_copy(update={"fit": decided})
+
+
+def _prepare(run_dir: Path) -> None:
+    try:
+        (run_dir / "checkpoints").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(str(run_dir), f"can't be made: {error.strerror}") from error
+
+
+def _write_recipe(run_dir: Path, recipe: Recipe) -> None:
+    content = recipe.model_dump(mode="json")
+    _write(run_dir / "recipe.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _write_note(run_dir: Path, recipe: Recipe, scaling: Scaling, sources: Sources) -> None:
+    note = {
+        "name": recipe.name,
+        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "scaling": scaling._asdict(),
+        "pixel_size_nm": sources.pixel_size_nm,
+        "notes": sources.notes,
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "threads": torch.get_num_threads(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
+        "versions": {
+            "zoobridge": bridge.__version__,
+            "torch": torch.__version__,
+            "lightning": lightning.__version__,
+        },
+    }
+    _write(run_dir / "run.json", json.dumps(note, indent=2))
+
+
+def _add_to_note(run_dir: Path, **more: Any) -> None:
+    path = run_dir / "run.json"
+    note = json.loads(path.read_text(encoding="utf-8"))
+    note |= {"ended": time.strftime("%Y-%m-%d %H:%M:%S"), **more}
+    _write(path, json.dumps(note, indent=2))
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".part")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

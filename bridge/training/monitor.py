@@ -1,0 +1,121 @@
+"""Watching a training: progress, tables, curves, panels, and the alarm for a dead output."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+
+from bridge.errors import TrainingError
+from bridge.progress import Progress
+from bridge.training.panels import save_curves, save_panel
+from bridge.training.tasks.heatmap import HeatmapTask
+
+_LEAST_SPREAD = 1e-7
+_LEAST_MASS = 0.01
+_DEAD_EPOCHS = 5
+
+
+class Reporter(Callback):
+    """Tell progress after each step, and leave tables and pictures after each epoch.
+
+    Parameters
+    ----------
+    run_dir : Path
+        The run's folder.
+    progress : Progress
+        Told of every step; may raise ``Cancelled``.
+    """
+
+    def __init__(self, run_dir: Path, progress: Progress) -> None:
+        self._run_dir = run_dir
+        self._progress = progress
+        self.history: list[dict[str, float]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the history, for the checkpoint."""
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the history."""
+        self.history = list(state_dict["history"])
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Tell how far it is."""
+        assert isinstance(pl_module, HeatmapTask)
+        last = self.history[-1] if self.history else {}
+        note = f"epoch {trainer.current_epoch + 1}"
+        if "val_correlation" in last:
+            note += f", r {last['val_correlation']:.3f}, NMSE {last['val_nmse']:.3f}"
+        self._progress(trainer.global_step, pl_module.n_steps, note)
+
+    def on_validation_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Look at the panel while the averaged weights are those that were judged."""
+        if trainer.sanity_checking:
+            return
+        assert isinstance(pl_module, HeatmapTask)
+        save_panel(self._run_dir / "panel.png", pl_module)
+        panels = self._run_dir / "panels"
+        panels.mkdir(exist_ok=True)
+        name = f"epoch_{trainer.current_epoch + 1:04d}.png"
+        (panels / name).write_bytes((self._run_dir / "panel.png").read_bytes())
+        figures = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith("val_")
+        }
+        self.history.append({"epoch": trainer.current_epoch + 1, **figures})
+        _refuse_dead_output(self.history)
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Write table and curves."""
+        if not self.history:
+            return
+        loss = trainer.callback_metrics.get("train_loss")
+        self.history[-1]["train_loss"] = math.nan if loss is None else float(loss)
+        self.history[-1]["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        _write_table(self._run_dir / "metrics.csv", self.history)
+        save_curves(self._run_dir / "curves.png", self.history)
+
+
+def _write_table(path: Path, history: list[dict[str, float]]) -> None:
+    partial = path.with_name(path.name + ".part")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(history[0]), extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(history)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _refuse_dead_output(history: list[dict[str, float]]) -> None:
+    """Stop a training whose output is constant, or has stayed empty."""
+    last = history[-1]
+    remedy = "Lower fit.learning_rate, or take another fit.seed; the run's panels show the output."
+    if last["val_spread"] < _LEAST_SPREAD:
+        found = f"after epoch {last['epoch']:g} its output has one value everywhere"
+        raise TrainingError("training", found, "an image of emitters", remedy)
+    recent = [row["val_mass"] for row in history[-_DEAD_EPOCHS:]]
+    if len(recent) == _DEAD_EPOCHS and max(recent) < _LEAST_MASS:
+        found = (
+            f"for {_DEAD_EPOCHS} epochs its output has held less than {_LEAST_MASS:.0%} of the "
+            "emitters"
+        )
+        raise TrainingError("training", found, "an image of emitters", remedy)

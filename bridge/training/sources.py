@@ -1,0 +1,366 @@
+"""Where batches come from: a simulation, movies with their localizations, or both.
+
+A batch is a pure function of its key, a few whole numbers such as (seed, step). Nothing has to be
+stored to take up a training exactly, and nothing is kept in memory but the movies themselves.
+
+A movie's field is split by columns: the left part teaches, the right part judges.
+
+::
+
+    +-rim-----------------------------+
+    | |  learned from  |  judged by | |     no patch reaches over the line, in no frame
+    +---------------------------------+
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bridge.errors import ImageError, RecipeError, TableError
+from bridge.images.read import open_image
+from bridge.smlm.labels import MovieLabels, Window, count_emitters
+from bridge.smlm.like import conditions_like
+from bridge.smlm.patches import PatchConditions, simulate_patches
+from bridge.smlm.sniff import check_against_stack
+from bridge.smlm.table import read_table
+from bridge.training.recipe import DataPart, MoviePart, Recipe
+
+Use = Literal["training", "validation"]
+
+_IN_MEMORY_BYTES: Final = 512 << 20
+_TRIES: Final = 200
+
+
+class Batch(NamedTuple):
+    """Patches and their labels, on one device."""
+
+    frames: Tensor
+    """(b, 1, y, x) camera counts, float32."""
+    emitters: Tensor
+    """(b, 1, Y, X) emitters per fine pixel, float32."""
+
+
+class Source(Protocol):
+    """Something that gives batches."""
+
+    def batch(self, n: int, key: Sequence[int], device: torch.device) -> Batch:
+        """Give ``n`` patches; the same key gives the same ones."""
+
+
+def _seed(key: Sequence[int]) -> int:
+    """Mix whole numbers into one seed."""
+    return int(np.random.SeedSequence(list(key)).generate_state(1, np.uint64)[0] >> 1)
+
+
+class SimulatedSource:
+    """Patches of a simulation, made on the device that asks.
+
+    Parameters
+    ----------
+    conditions : PatchConditions
+        What is drawn.
+    upscaling : int
+        Fine pixels per camera pixel.
+    """
+
+    def __init__(self, conditions: PatchConditions, *, upscaling: int) -> None:
+        self.conditions = conditions
+        self._upscaling = upscaling
+
+    def batch(self, n: int, key: Sequence[int], device: torch.device) -> Batch:
+        """Simulate ``n`` patches."""
+        generator = torch.Generator(device).manual_seed(_seed(key))
+        frames, emitters = simulate_patches(self.conditions, n, generator=generator)
+        edge_px = self.conditions.size_px
+        counts = count_emitters(
+            emitters.x_px,
+            emitters.y_px,
+            emitters.is_labelled,
+            shape=(edge_px, edge_px),
+            upscaling=self._upscaling,
+        )
+        return Batch(frames, counts)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One movie's part for one use."""
+
+    frames: NDArray[np.generic] | object
+    """(t, y, x) camera counts; in memory where they are small, else read window by window."""
+    labels: MovieLabels
+    """Its localizations."""
+    rows_px: tuple[int, int]
+    """First row and the one behind the last."""
+    columns_px: tuple[int, int]
+    """First column and the one behind the last."""
+    n_frames: int
+    """Length of the movie."""
+    pixel_size_nm: float
+    """Edge of a camera pixel."""
+
+
+class MovieSource:
+    """Patches of real movies: any frame, any place of their part of the field, any orientation.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+        Parts of movies, all for one use.
+    patch_px : int
+        Edge of a patch, in camera pixels.
+    upscaling : int
+        Fine pixels per camera pixel.
+    least_emitters : int
+        Patches with fewer are passed over.
+    turn : bool
+        Whether patches are turned and mirrored at random.
+
+    Raises
+    ------
+    RecipeError
+        No patch can be had.
+    """
+
+    def __init__(
+        self,
+        fields: Sequence[Field],
+        *,
+        patch_px: int,
+        upscaling: int,
+        least_emitters: int,
+        turn: bool,
+    ) -> None:
+        self.fields = list(fields)
+        self._patch_px = patch_px
+        self._upscaling = upscaling
+        self._least_emitters = least_emitters
+        self._turn = turn
+        self._draw(np.random.default_rng(0))
+
+    def batch(self, n: int, key: Sequence[int], device: torch.device) -> Batch:
+        """Cut ``n`` patches."""
+        rng = np.random.default_rng(_seed(key))
+        frames, counts = zip(*(self._cut(rng) for _ in range(n)), strict=True)
+        return Batch(
+            torch.from_numpy(np.stack(frames)[:, None]).to(device),
+            torch.from_numpy(np.stack(counts)[:, None]).to(device),
+        )
+
+    def _cut(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        field, window = self._draw(rng)
+        rows = slice(window.top_px, window.top_px + window.height_px)
+        columns = slice(window.left_px, window.left_px + window.width_px)
+        pixels = np.asarray(field.frames[window.frame - 1, rows, columns])  # type: ignore[index]
+        images = [
+            pixels.astype(np.float32),
+            field.labels.count(window, upscaling=self._upscaling),
+        ]
+        if self._turn:
+            quarter, mirror = int(rng.integers(4)), bool(rng.integers(2))
+            images = [np.rot90(image, quarter) for image in images]
+            images = [image[:, ::-1] if mirror else image for image in images]
+        return np.ascontiguousarray(images[0]), np.ascontiguousarray(images[1])
+
+    def _draw(self, rng: np.random.Generator) -> tuple[Field, Window]:
+        """Draw places until one holds enough emitters."""
+        edge = self._patch_px
+        for _ in range(_TRIES):
+            field = self.fields[int(rng.integers(len(self.fields)))]
+            top = int(rng.integers(field.rows_px[0], field.rows_px[1] - edge + 1))
+            left = int(rng.integers(field.columns_px[0], field.columns_px[1] - edge + 1))
+            window = Window(1 + int(rng.integers(field.n_frames)), top, left, edge, edge)
+            if len(field.labels.rows(window)[0]) >= self._least_emitters:
+                return field, window
+        raise RecipeError(
+            "data.movies",
+            f"none of {_TRIES} patches of {edge} px holds {self._least_emitters} emitters or more",
+            "movies whose localizations lie in their field",
+            "Lower data.least_emitters, or check that stack and table belong together.",
+        )
+
+
+class MixedSource:
+    """A share of each batch from movies, the rest simulated.
+
+    Parameters
+    ----------
+    simulated : SimulatedSource
+        The simulation.
+    movies : MovieSource
+        The movies.
+    movies_share : float
+        Share of a batch from movies, 0 to 1.
+    """
+
+    def __init__(
+        self, simulated: SimulatedSource, movies: MovieSource, *, movies_share: float
+    ) -> None:
+        self._parts: tuple[Source, Source] = (simulated, movies)
+        self._share = movies_share
+
+    def batch(self, n: int, key: Sequence[int], device: torch.device) -> Batch:
+        """Give some of both."""
+        n_movies = round(self._share * n)
+        parts = [
+            source.batch(number, [*key, place], device)
+            for place, (source, number) in enumerate(
+                zip(self._parts, (n - n_movies, n_movies), strict=True)
+            )
+            if number
+        ]
+        return Batch(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a recipe's network learns from and is judged by."""
+
+    training: Source
+    """For the steps."""
+    validation: Source
+    """For the judgement; no pixel of it is learned from."""
+    conditions: PatchConditions | None
+    """What is simulated."""
+    fields: list[Field]
+    """The validation parts of the movies."""
+    pixel_size_nm: float
+    """Edge of a camera pixel."""
+    notes: list[str]
+    """Sentences on the data."""
+
+
+def open_sources(recipe: Recipe, *, stride: int) -> Sources:
+    """Open what a recipe learns from.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With absolute paths.
+    stride : int
+        Patches are a multiple of this many camera pixels.
+
+    Returns
+    -------
+    Sources
+        Ready to give batches.
+
+    Raises
+    ------
+    RecipeError
+        A patch doesn't fit the movies or the network, or pixel sizes contradict each other.
+    ImageError, TableError
+        A movie or table cannot be read, or they don't belong together.
+    """
+    data, upscaling = recipe.data, recipe.task.upscaling
+    if data.patch_px % stride:
+        found = f"{data.patch_px} px"
+        raise RecipeError("data.patch_px", found, f"a multiple of {stride}, as the network needs")
+    conditions, notes = recipe.conditions, []
+    if conditions is not None and data.like is not None:
+        table = read_table(data.like)
+        likeness = conditions_like(table, conditions)
+        conditions = likeness.settings
+        notes += [*table.attrs.get("warnings", []), *likeness.notes]
+    fields: dict[Use, list[Field]] = {"training": [], "validation": []}
+    for movie in data.movies:
+        opened = _Movie(movie)
+        notes += opened.notes
+        for use in fields:
+            fields[use].append(opened.field(use, data))
+    sizes = {field.pixel_size_nm for field in fields["training"]}
+    sizes |= {conditions.camera.pixel_size_nm} if conditions is not None else set()
+    if len(sizes) > 1:
+        found = "pixels of " + " and ".join(f"{size:g} nm" for size in sorted(sizes))
+        remedy = "Set data.simulation.camera.pixel_size_nm to that of the movies."
+        raise RecipeError("data", found, "one pixel size in movies and simulation", remedy)
+    training: Source | None = None
+    validation: Source | None = None
+    if conditions is not None:
+        training = validation = SimulatedSource(conditions, upscaling=upscaling)
+    if data.movies:
+        learned, judged = (
+            MovieSource(
+                fields[use],
+                patch_px=data.patch_px,
+                upscaling=upscaling,
+                least_emitters=data.least_emitters,
+                turn=use == "training",
+            )
+            for use in fields
+        )
+        training = learned
+        if isinstance(validation, SimulatedSource):
+            training = MixedSource(validation, learned, movies_share=data.movies_share)
+        validation = judged
+    if training is None or validation is None:
+        raise RecipeError("data", "is empty", "a preset to simulate, or movies")
+    return Sources(
+        training, validation, conditions, fields["validation"], float(sizes.pop()), notes
+    )
+
+
+class _Movie:
+    """A movie and its table, checked against each other."""
+
+    def __init__(self, part: MoviePart) -> None:
+        image = open_image(part.stack)
+        stack = str(part.stack)
+        if image.dims != ("t", "y", "x"):
+            if set(image.dims) == {"z", "y", "x"}:
+                image = image.rename(z="t")
+            else:
+                found = f"has the axes {' '.join(map(str, image.dims))}"
+                raise ImageError(stack, found, "a movie of one channel: t y x")
+        table = read_table(part.table, pixel_size_nm=part.pixel_size_nm)
+        known = part.pixel_size_nm or table.attrs.get("pixel_size_nm") or _pixel_size_nm(image)
+        if known is None:
+            raise TableError(
+                str(part.table),
+                "the size of a camera pixel is not known",
+                "it in the table's -protocol.txt or in the stack",
+                "Give pixel_size_nm.",
+            )
+        self.pixel_size_nm = float(known)
+        table.attrs["pixel_size_nm"] = self.pixel_size_nm
+        sniffed = check_against_stack(table, image)
+        self.notes = [*table.attrs.get("warnings", []), *sniffed.sentences]
+        self._part = part
+        self._labels = MovieLabels.from_table(table, pixel_size_nm=self.pixel_size_nm)
+        self._frames = image.values if image.nbytes <= _IN_MEMORY_BYTES else image
+        self._sizes = image.sizes
+
+    def field(self, use: Use, data: DataPart) -> Field:
+        """Give the part of the field that is learned from, or judged by."""
+        height, width = self._sizes["y"], self._sizes["x"]
+        rim = self._part.rim_px
+        line = rim + round((width - 2 * rim) * (1 - data.validation_share))
+        columns = (rim, line) if use == "training" else (line, width - rim)
+        field = Field(
+            self._frames,
+            self._labels,
+            (rim, height - rim),
+            columns,
+            self._sizes["t"],
+            self.pixel_size_nm,
+        )
+        room = min(field.rows_px[1] - rim, columns[1] - columns[0])
+        if room < data.patch_px:
+            found = f"the part of {self._part.stack.name} for {use} is {room} px wide or high"
+            expected = f"{data.patch_px} px or more, for one patch"
+            remedy = "Lower data.patch_px or rim_px, or move data.validation_share."
+            raise RecipeError("data.patch_px", found, expected, remedy)
+        return field
+
+
+def _pixel_size_nm(image: object) -> float | None:
+    sizes = getattr(image, "attrs", {}).get("pixel_size_nm") or {}
+    found = sizes.get("x")
+    return None if found is None else float(found)

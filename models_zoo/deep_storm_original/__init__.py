@@ -1,0 +1,1 @@
+"""Deep-STORM in its original layout: convolutions on the enlarged frame."""

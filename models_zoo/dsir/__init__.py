@@ -1,0 +1,1 @@
+"""DSIR: a convolutional autoencoder on the enlarged frame."""
