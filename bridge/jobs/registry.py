@@ -13,6 +13,7 @@ JOBS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
     {
         ("predict",): "bridge.jobs.predict:Predict",
         ("demo",): "bridge.jobs.demo:Demo",
+        ("localize",): "bridge.jobs.localize:Localize",
         ("render",): "bridge.jobs.render:Render",
         ("convert",): "bridge.jobs.convert:Convert",
         ("simulate",): "bridge.jobs.simulate:Simulate",
@@ -22,6 +23,8 @@ JOBS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("models", "check"): "bridge.jobs.models:CheckModel",
         ("models", "add"): "bridge.jobs.models:AddModel",
         ("models", "remove"): "bridge.jobs.models:RemoveModel",
+        ("train",): "bridge.jobs.train:Train",
+        ("package",): "bridge.jobs.train:PackageRun",
         ("doctor",): "bridge.jobs.doctor:Doctor",
     }
 )
