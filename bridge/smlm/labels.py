@@ -2,8 +2,8 @@
 
 ::
 
-    camera pixel   |       0       |       1       |     x from the outer corner, as ThunderSTORM's
-    fine pixel     | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 |     fine = floor(upscaling * x_px), never round:
+    camera pixel   |       0       |       1       |     x from the outer corner (ThunderSTORM)
+    fine pixel     | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 |     fine = floor(upscaling * x_px), no round:
     emitter        |     *         |               |     x_px = 0.4 at 4x lies in fine pixel 1
 
 Rounding would put the label half a fine pixel too far on average (6.2 nm at 100 nm and 8x). Two

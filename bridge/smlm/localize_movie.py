@@ -1,6 +1,6 @@
 """A heatmap model run on a movie, frame by frame, for a table of localizations.
 
-Only the frame under way is in memory, and the localizations found; the heatmaps never are together::
+Only the frame under way and the localizations found are in memory, never all heatmaps::
 
     movie --tiles--> network --tiles--> one frame, whole --> peaks --> rows
           (some frames first, for the threshold)
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -223,7 +224,9 @@ def localize_movie(
     if wanted.kind != "absolute":
         step = -(-n_frames // SAMPLE_FRAMES)
         sample = movie.isel(t=slice(0, None, step)) if step > 1 else movie
-        found = _run(predictor, sample, heatmap, 0.0, radius, _noted(progress, "threshold"))
+        found = _run(
+            predictor, sample, heatmap, 0.0, radius, _renamed(progress, "settling the threshold")
+        )
         heights = np.concatenate([peaks.heights for peaks in found.frames.values()])
         typical = typical_height(heights)
         value = wanted.settle(heights, sum_per_emitter=heatmap.sum_per_emitter)
@@ -241,6 +244,15 @@ def localize_movie(
         )
     if not len(table):
         warnings.append("No emitter was found.")
+    source = str(movie.attrs.get("source") or "a movie")
+    history = [
+        f"Localized in {n_frames} frames of {Path(source).name} with the model "
+        f"{predictor.package.name}: peaks of its output above {value:.4g}, centre of gravity "
+        f"within {radius} pixels of {fine_pixel_nm:g} nm."
+    ]
+    table.attrs.update(
+        pixel_size_nm=pixel_size_nm, source=source, history=history, warnings=warnings
+    )
     return Localized(table, value, typical, n_frames, radius, heatmap, found.outcome, warnings)
 
 
@@ -345,8 +357,10 @@ def _take_frames(movie: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
     return movie.rename(z="t"), [note]
 
 
-def _noted(progress: Progress, note: str) -> Progress:
-    def tell(done: int, total: int, _: str = "") -> None:
-        progress(done, total, note)
+def _renamed(progress: Progress, name: str) -> Progress:
+    """Give the same progress under another note."""
+
+    def tell(done: int, total: int, note: str = "") -> None:
+        progress(done, total, name)
 
     return tell

@@ -36,7 +36,7 @@ _CLEARLY = (1.1, 0.02)  # another reading is better only by this factor and this
 _BETTER_SIZE = 0.003
 _STANDS_OUT = 1.5  # times the best correlation at a wrong place
 _SURE = 0.3  # a correlation that no wrong table reaches
-_WEAK = 0.1  # below this, what stands out is chance, or a table of which a few frames fit
+_WEAK = 0.1  # below this, what stands out elsewhere than declared may be a few frames' chance
 _ON_PLACE_PX = (0.3, 0.5)  # the second is divided by the root of the number of spots
 _SEARCH_RANGE = 8.0
 _SEARCH_STEP_PX = 0.4
@@ -368,7 +368,8 @@ def _conclude(
     as_declared = plain[0].found.unshifted if plain else 0.0
     offset = best.found.peak_at()
     is_on_place = best in plain and max(map(abs, offset)) < 1
-    is_match = (is_prominent and correlation >= _WEAK) or (is_on_place and as_declared >= _SURE)
+    is_sure = is_on_place and (is_prominent or as_declared >= _SURE)
+    is_match = is_sure or (is_prominent and correlation >= _WEAK)
     sentences = []
     if declared is None:
         sentences.append(f"Its pixel size is {pixel_size_nm:.4g} nm (pixel_size_nm).")

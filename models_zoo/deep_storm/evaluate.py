@@ -21,7 +21,7 @@ import numpy as np
 import tifffile
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
+from scipy.ndimage import gaussian_filter
 
 from models_zoo.deep_storm.architecture import DeepStormLight
 from models_zoo.deep_storm.make_demo import SCENE, SEED

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
+from scipy.ndimage import gaussian_filter
 
 from models_zoo.deep_storm.movie import Scene, count_truth, simulate_movie, write_truth
 from models_zoo.deep_storm.simulate import PIXEL_SIZE_NM, UPSCALING
