@@ -30,18 +30,18 @@ from bridge.smlm.spot_correlation import (
 
 _SHIFTS = (-1, 0, 1)
 _USUAL_SIGMA_PX = 1.3
-_SIGMA_PX = (0.7, 2.5)
-_SAME_PIXEL = 5e-3
+_SIGMA_PX = (0.7, 2.5)  # widths drawn; wider ones, of out-of-focus spots, blur the comparison
+_SAME_PIXEL = 5e-3  # relative
 _CLEARLY = (1.1, 0.02)  # another reading is better only by this factor and this much more
-_BETTER_SIZE = 0.003
+_BETTER_SIZE = 0.003  # in correlation
 _STANDS_OUT = 1.5  # times the best correlation at a wrong place
 _SURE = 0.3  # a correlation that no wrong table reaches
 _WEAK = 0.1  # below this, what stands out elsewhere than declared may be a few frames' chance
 _ON_PLACE_PX = (0.3, 0.5)  # the second is divided by the root of the number of spots
-_SEARCH_RANGE = 8.0
-_SEARCH_STEP_PX = 0.4
+_SEARCH_RANGE = 8.0  # times the pixel size at which all spots just lie inside
+_SEARCH_STEP_PX = 0.4  # at the far end of the image
 _SEARCH_SPOTS = 2000
-_FINE_RANGE = 4e-3
+_FINE_RANGE = 4e-3  # relative, around the best of the search
 
 
 @dataclass(frozen=True)

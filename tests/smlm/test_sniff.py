@@ -162,6 +162,17 @@ def test_a_single_image_is_enough():
     assert check_against_stack(table, movie.isel(t=0)).correlation > 0.8
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_dim_spots_and_their_errors_are_enough(seed):
+    table = make_table(300, 40, (96, 96), seed=20 + seed)
+    movie = draw(changed(table, photons=table.photons / 4), 40, (96, 96), seed=30 + seed)
+    errors = np.random.default_rng(seed).normal(0, 25, (2, len(table)))
+    found = check_against_stack(
+        changed(table, x_nm=table.x_nm + errors[0], y_nm=table.y_nm + errors[1]), movie
+    )
+    assert found.correlation < 0.4
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_table_of_something_else_is_refused_with_the_correlation(movie, seed):
     other = make_table(400, N_FRAMES, SHAPE, seed=10 + seed)
