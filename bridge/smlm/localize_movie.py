@@ -354,7 +354,9 @@ def _take_frames(movie: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
             "Save the planes as separate movies.",
         )
     note = f"The file calls its {movie.sizes['z']} planes slices (z); they are taken as frames."
-    return movie.rename(z="t"), [note]
+    frames = movie.rename(z="t")
+    frames.attrs["notes"] = [n for n in movie.attrs.get("notes", []) if "slices (z)" not in n]
+    return frames, [note]
 
 
 def _renamed(progress: Progress, name: str) -> Progress:
