@@ -1,0 +1,151 @@
+"""The job ``localize`` as a shell user runs it, on the embedded demo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+
+import models_zoo
+from bridge.cli import main
+from bridge.images.read import open_image
+from bridge.images.write import write_image
+from bridge.smlm.table import read_table
+
+Run = Callable[..., tuple[int, dict[str, Any]]]
+DEMO = Path(models_zoo.__path__[0]) / "deep_storm" / "demo"
+
+
+@pytest.fixture
+def localize(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Give a function that runs ``zoobridge localize``: exit code and status."""
+
+    def run(
+        movie: Path, *words: str, model: str = "deep-storm", output: str = "table.csv"
+    ) -> tuple[int, dict[str, Any]]:
+        fixed = ["--model", model, "--input", str(movie), "--output", str(tmp_path / output)]
+        exit_code = main(["localize", *fixed, *words])
+        return exit_code, json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    return run
+
+
+@pytest.fixture
+def movie(tmp_path: Path) -> Path:
+    """Write six frames of a part of the demo."""
+    frames = open_image(DEMO / "movie.tif").isel(t=slice(0, 6), y=slice(0, 48), x=slice(0, 64))
+    write_image(tmp_path / "movie.tif", frames.load())
+    return tmp_path / "movie.tif"
+
+
+def jaccard(table: pd.DataFrame, truth: pd.DataFrame, tolerance_nm: float = 250) -> float:
+    """Match frame by frame, as many pairs as there are within the tolerance."""
+    n_pairs = 0
+    for frame, expected in truth.groupby("frame"):
+        found = table[table["frame"] == frame]
+        distances = cdist(found[["x_nm", "y_nm"]], expected[["x_nm", "y_nm"]])
+        cost = np.where(distances <= tolerance_nm, distances, 1e6)
+        n_pairs += int((cost[linear_sum_assignment(cost)] < 1e6).sum())
+    return n_pairs / (len(table) + len(truth) - n_pairs)
+
+
+def test_the_table_has_the_emitters_of_the_movie_and_its_report(localize, movie, tmp_path):
+    exit_code, status = localize(movie)
+    assert exit_code == 0
+    header = (tmp_path / "table.csv").read_text().splitlines()[0]
+    assert header == '"id","frame","x [nm]","y [nm]"'
+    table = read_table(tmp_path / "table.csv")
+    truth = read_table(DEMO / "truth.csv")
+    inside = (truth["frame"] <= 6) & (truth["x_nm"] < 6_400) & (truth["y_nm"] < 4_800)
+    assert jaccard(table, truth[inside]) > 0.55
+    outputs = status["outputs"]
+    assert outputs["n_localizations"] == len(table)
+    assert (outputs["n_frames"], outputs["pixel_size_nm"], outputs["upscaling"]) == (6, 100.0, 8)
+    report = json.loads(Path(status["report"]).read_text("utf-8"))
+    assert report["threshold"] == outputs["threshold"]
+    assert report["run"]["engine"]["name"]
+    assert "movie.tif" in report["history"][0]
+    names = {path.name for path in tmp_path.iterdir()} - {"home"}
+    assert names == {"movie.tif", "table.csv", "table.report.json"}
+
+
+def test_a_higher_threshold_lists_fewer(localize, movie):
+    counts = [
+        localize(movie, "--threshold", text, "--overwrite")[1]["outputs"]["n_localizations"]
+        for text in ("1", "auto", "60%", "1e6")
+    ]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[2] > counts[3] == 0
+
+
+def test_the_pixel_size_scales_the_table_and_may_be_said(localize, movie, tmp_path):
+    frames = open_image(movie).load()
+    np.save(tmp_path / "bare.npy", frames.values)
+    exit_code, status = localize(tmp_path / "bare.npy", "--axes", "tyx")
+    assert (exit_code, status["error"]["kind"]) == (2, "ImageError")
+    assert "the model was made for 100" in status["error"]["found"]
+    assert "--pixel-size-nm" in status["error"]["remedy"]
+    words = ("--axes", "tyx", "--threshold", "2", "--overwrite")
+    tables = []
+    for size in ("100", "80"):
+        assert localize(tmp_path / "bare.npy", *words, "--pixel-size-nm", size)[0] == 0
+        tables.append(read_table(tmp_path / "table.csv"))
+    np.testing.assert_allclose(tables[1]["x_nm"], 0.8 * tables[0]["x_nm"], atol=2e-5)
+
+
+def test_picasso_gets_its_own_table(localize, movie, tmp_path):
+    assert localize(movie, output="locs.hdf5")[0] == 0
+    assert localize(movie)[0] == 0
+    ours, theirs = read_table(tmp_path / "table.csv"), read_table(tmp_path / "locs.hdf5")
+    np.testing.assert_allclose(theirs["x_nm"], ours["x_nm"], atol=0.01)
+    assert theirs["frame"].tolist() == ours["frame"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "found"),
+    [
+        ({"threshold": "much"}, "InputError", "'much'"),
+        ({"output": "table.xlsx"}, "OutputError", "'.xlsx'"),
+        ({"output": "no/such/folder/table.csv"}, "OutputError", "is missing"),
+        ({"model": "no-such-model"}, "PackageError", ""),
+        ({"input": "no-such-movie.tif"}, "ImageError", "no such file"),
+    ],
+)
+def test_what_cannot_be_done_is_said_at_once(capsys, movie, tmp_path, values, kind, found):
+    fixed = {"model": "deep-storm", "input": str(movie), "output": str(tmp_path / "table.csv")}
+    words = [word for name, value in (fixed | values).items() for word in (f"--{name}", value)]
+    exit_code = main(["localize", *words])
+    error = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
+    assert (exit_code, error["kind"]) == (2, kind)
+    assert found in error["found"]
+
+
+def test_a_table_that_is_there_is_kept_unless_asked(localize, movie, tmp_path):
+    (tmp_path / "table.csv").write_text("precious")
+    exit_code, status = localize(movie)
+    assert (exit_code, status["error"]["kind"]) == (2, "OutputError")
+    assert (tmp_path / "table.csv").read_text() == "precious"
+
+
+def test_a_model_of_images_is_refused_with_the_reason(localize, movie, write_package, tmp_path):
+    exit_code, status = localize(movie, model=str(write_package(tmp_path / "toy")))
+    assert (exit_code, status["error"]["kind"]) == (2, "PackageError")
+    assert "no upscaling is declared" in status["error"]["found"]
+    assert "zoobridge predict" in status["error"]["remedy"]
+
+
+def test_a_movie_that_the_model_does_not_know_is_a_failure_without_a_table(localize, tmp_path):
+    dark = xr.DataArray(np.zeros((3, 48, 48), np.uint16), dims=("t", "y", "x"))
+    dark.attrs["pixel_size_nm"] = {"y": 100.0, "x": 100.0}
+    write_image(tmp_path / "dark.tif", dark)
+    exit_code, status = localize(tmp_path / "dark.tif")
+    assert (exit_code, status["error"]["kind"]) == (1, "VerdictError")
+    assert not (tmp_path / "table.csv").exists()
