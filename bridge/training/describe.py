@@ -76,7 +76,7 @@ def describe(recipe: Recipe, network: nn.Module, facts: Facts, folder: Path) -> 
         description=package.description,
         authors=[Author(name=name) for name in package.authors],
         license=v0_5.LicenseId(package.license),
-        cite=[_cite(text, doi) for text, doi in package.cite.items()] or [_cite(recipe.name, "")],
+        cite=[_cite(text, doi) for text, doi in package.cite.items()],
         documentation=_file(folder, "README.md"),
         covers=[_file(folder, "cover.png")],
         tags=[*_TAGS, *(tag for tag in package.tags if tag not in _TAGS)],
@@ -109,9 +109,9 @@ def smallest_px(recipe: Recipe, network: nn.Module, facts: Facts) -> int:
 
 
 def _cite(text: str, doi: str) -> CiteEntry:
-    if doi:
-        return CiteEntry(text=text, doi=v0_5.Doi(doi))
-    return CiteEntry(text=text, url=HttpUrl("https://bioimage.io"))
+    if doi.startswith(("http://", "https://")):
+        return CiteEntry(text=text, url=HttpUrl(doi))
+    return CiteEntry(text=text, doi=v0_5.Doi(doi))
 
 
 def _file(folder: Path, name: str) -> v0_5.FileDescr:

@@ -18,10 +18,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from bridge.errors import RecipeError
 from bridge.smlm.patches import PatchConditions
@@ -154,7 +155,7 @@ class PackagePart(_Part):
     authors: list[str] = ["The zoobridge developers"]
     """Names."""
     cite: dict[str, str] = {}
-    """Citation to its DOI."""
+    """Citation to its DOI, or to a web address."""
     tags: list[str] = []
     """Tags beside those that every package of this task has."""
     version: str = "0.1.0"
@@ -184,8 +185,8 @@ class Recipe(_Part):
         """What is simulated; none where the network learns from movies alone."""
         if self.data.preset is None:
             return None
-        preset = PatchConditions.presets()[self.data.preset]
-        changed = {**preset.model_dump(), **self.data.simulation, "size_px": self.data.patch_px}
+        preset = PatchConditions.presets()[self.data.preset].model_dump()
+        changed = _merge(preset, {**self.data.simulation, "size_px": self.data.patch_px})
         return PatchConditions.model_validate(changed)
 
     @model_validator(mode="after")
@@ -195,9 +196,14 @@ class Recipe(_Part):
             raise ValueError(f"data.preset {self.data.preset!r} is none of {', '.join(known)}")
         if self.data.preset is None and not self.data.movies:
             raise ValueError("data has neither a preset to simulate nor movies")
+        if self.data.preset is None and (self.data.simulation or self.data.like is not None):
+            raise ValueError("data.simulation and data.like need a data.preset to start from")
         if self.task.kernel_px % 2 == 0:
             raise ValueError("task.kernel_px must be odd")
-        _ = self.conditions
+        try:
+            _ = self.conditions
+        except ValidationError as error:
+            raise ValueError(_tell(error, PatchConditions, front="data.simulation.")) from error
         return self
 
 
@@ -306,24 +312,72 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:160]
 
 
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace values, in mappings key by key; one of another ``kind`` is replaced as a whole."""
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        is_same_kind = isinstance(old, Mapping) and isinstance(value, Mapping)
+        if is_same_kind and value.get("kind", old.get("kind")) == old.get("kind"):
+            value = _merge(old, value)
+        merged[key] = value
+    return merged
+
+
 def _recipe_error(error: ValidationError, source: str) -> RecipeError:
-    """Say the first complaint; an unknown key with the nearest known one."""
-    detail = error.errors(include_url=False)[0]
+    """Say the first complaint; an unknown key comes first, with the nearest known one."""
+    detail = _first(error)
+    if detail["type"] == "extra_forbidden":
+        key, remedy = _nearest(detail["loc"], Recipe)
+        return RecipeError(source, f"{key} is not known", "only keys of a recipe", remedy)
     key = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] != "extra_forbidden":
-        found = detail["msg"].removeprefix("Value error, ")
-        return RecipeError(f"{source}: {key}" if key else source, found[:1].lower() + found[1:])
-    known = list(_keys(Recipe))
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    parent = key.rpartition(".")[0]
+    found = _message(detail)
+    return RecipeError(f"{source}: {key}" if key else source, found, remedy="Correct the recipe.")
+
+
+def _tell(error: ValidationError, model: type[BaseModel], *, front: str) -> str:
+    """Say the first complaint about a part that is checked on its own, in one sentence."""
+    detail = _first(error)
+    if detail["type"] == "extra_forbidden":
+        key, remedy = _nearest(detail["loc"], model)
+        return f"{front}{key} is not known. {remedy}"
+    return f"{front}{'.'.join(str(part) for part in detail['loc'])}: {_message(detail)}"
+
+
+def _first(error: ValidationError) -> ErrorDetails:
+    """Prefer an unknown key: it explains why another one is missing."""
+    details = error.errors(include_url=False)
+    return next((one for one in details if one["type"] == "extra_forbidden"), details[0])
+
+
+def _message(detail: ErrorDetails) -> str:
+    found = detail["msg"].removeprefix("Value error, ")
+    if found[:1].isupper() and found[1:2].islower():
+        found = found[:1].lower() + found[1:]
+    value = detail["input"]
+    is_short = isinstance(value, str | int | float | bool) and len(repr(value)) < 60
+    return f"{value!r}: {found}" if is_short else found
+
+
+def _nearest(place: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, str]:
+    """Give an unknown key as it is written, and a remedy that names the nearest known one."""
+    key = ".".join(str(part) for part in place)
+    known = list(_keys(model))
+    plain = ".".join(part for part in place if isinstance(part, str))  # without list positions
+    parent = plain.rpartition(".")[0]
     beside = [name for name in known if name.rpartition(".")[0] == parent]
-    remedy = f"Did you mean {near[0]}?" if near else f"Known there: {', '.join(beside)}."
-    return RecipeError(source, f"{key} is not known", "only keys of a recipe", remedy)
+    near = difflib.get_close_matches(plain, beside, n=1, cutoff=0.6)
+    # Another part's key has the same last word rather than the same beginning.
+    last = plain.rpartition(".")[2]
+    words = {name.rpartition(".")[2]: name for name in reversed(known)}
+    near = near or [words[word] for word in difflib.get_close_matches(last, words, 1, 0.6)]
+    return key, f"Did you mean {near[0]}?" if near else f"Known there: {', '.join(beside)}."
 
 
 def _keys(model: type[BaseModel], front: str = "") -> Iterator[str]:
-    """Give the dotted keys of a recipe."""
+    """Give the dotted keys of a recipe; those of a list's members without their position."""
     for name, field in model.model_fields.items():
         yield front + name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _keys(field.annotation, f"{front}{name}.")
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from _keys(part, f"{front}{name}.")
