@@ -36,6 +36,7 @@ Use = Literal["training", "validation"]
 
 _IN_MEMORY_BYTES: Final = 512 << 20
 _TRIES: Final = 200
+_SAME_PIXEL: Final = 5e-3  # relative; a TIFF's resolution is a rounded fraction
 
 
 class Batch(NamedTuple):
@@ -105,6 +106,14 @@ class Field:
     """Length of the movie."""
     pixel_size_nm: float
     """Edge of a camera pixel."""
+    places: NDArray[np.float64]
+    """(n, 3): frame from 1, y and x in camera pixels from the movie's corner, of the localizations
+    in this part."""
+
+    def read(self, first: int, end: int) -> NDArray[np.generic]:
+        """Read frames ``first`` to ``end`` - 1, counted from 0, of this part: (t, y, x)."""
+        rows, columns = (slice(*limits) for limits in (self.rows_px, self.columns_px))
+        return np.asarray(self.frames[first:end, rows, columns])  # type: ignore[index]
 
 
 class MovieSource:
@@ -170,21 +179,37 @@ class MovieSource:
         return np.ascontiguousarray(images[0]), np.ascontiguousarray(images[1])
 
     def _draw(self, rng: np.random.Generator) -> tuple[Field, Window]:
-        """Draw places until one holds enough emitters."""
-        edge = self._patch_px
-        for _ in range(_TRIES):
+        """Draw places until one holds enough emitters; in sparse movies, places of emitters."""
+        for number in range(2 * _TRIES):
             field = self.fields[int(rng.integers(len(self.fields)))]
-            top = int(rng.integers(field.rows_px[0], field.rows_px[1] - edge + 1))
-            left = int(rng.integers(field.columns_px[0], field.columns_px[1] - edge + 1))
-            window = Window(1 + int(rng.integers(field.n_frames)), top, left, edge, edge)
+            frame, y_px, x_px = 1 + int(rng.integers(field.n_frames)), None, None
+            if number >= _TRIES and len(field.places):
+                place = field.places[int(rng.integers(len(field.places)))]
+                frame, y_px, x_px = int(place[0]), float(place[1]), float(place[2])
+            top = self._place(rng, field.rows_px, y_px)
+            left = self._place(rng, field.columns_px, x_px)
+            window = Window(frame, top, left, self._patch_px, self._patch_px)
             if len(field.labels.rows(window)[0]) >= self._least_emitters:
                 return field, window
         raise RecipeError(
             "data.movies",
-            f"none of {_TRIES} patches of {edge} px holds {self._least_emitters} emitters or more",
+            f"none of {2 * _TRIES} patches of {self._patch_px} px holds {self._least_emitters} "
+            "emitters or more",
             "movies whose localizations lie in their field",
             "Lower data.least_emitters, or check that stack and table belong together.",
         )
+
+
+    def _place(
+        self, rng: np.random.Generator, limits_px: tuple[int, int], around_px: float | None
+    ) -> int:
+        """Draw a patch's first row or column: anywhere, or such that it holds a place."""
+        edge = self._patch_px
+        lowest, highest = limits_px[0], limits_px[1] - edge
+        if around_px is not None:
+            lowest = max(lowest, int(around_px) - edge + 1)
+            highest = min(highest, int(around_px))
+        return int(rng.integers(lowest, highest + 1))
 
 
 class MixedSource:
@@ -209,6 +234,8 @@ class MixedSource:
     def batch(self, n: int, key: Sequence[int], device: torch.device) -> Batch:
         """Give some of both."""
         n_movies = round(self._share * n)
+        if n > 1 and 0 < self._share < 1:
+            n_movies = min(max(n_movies, 1), n - 1)  # a small share of a small batch isn't none
         parts = [
             source.batch(number, [*key, place], device)
             for place, (source, number) in enumerate(
@@ -275,10 +302,10 @@ def open_sources(recipe: Recipe, *, stride: int) -> Sources:
         notes += opened.notes
         for use in fields:
             fields[use].append(opened.field(use, data))
-    sizes = {field.pixel_size_nm for field in fields["training"]}
-    sizes |= {conditions.camera.pixel_size_nm} if conditions is not None else set()
-    if len(sizes) > 1:
-        found = "pixels of " + " and ".join(f"{size:g} nm" for size in sorted(sizes))
+    sizes = [field.pixel_size_nm for field in fields["training"]]
+    sizes += [conditions.camera.pixel_size_nm] if conditions is not None else []
+    if max(sizes) > (1 + _SAME_PIXEL) * min(sizes):
+        found = "pixels of " + " and ".join(f"{size:g} nm" for size in sorted(set(sizes)))
         remedy = "Set data.simulation.camera.pixel_size_nm to that of the movies."
         raise RecipeError("data", found, "one pixel size in movies and simulation", remedy)
     training: Source | None = None
@@ -303,7 +330,7 @@ def open_sources(recipe: Recipe, *, stride: int) -> Sources:
     if training is None or validation is None:
         raise RecipeError("data", "is empty", "a preset to simulate, or movies")
     return Sources(
-        training, validation, conditions, fields["validation"], float(sizes.pop()), notes
+        training, validation, conditions, fields["validation"], float(sizes[0]), notes
     )
 
 
@@ -334,6 +361,8 @@ class _Movie:
         self.notes = [*table.attrs.get("warnings", []), *sniffed.sentences]
         self._part = part
         self._labels = MovieLabels.from_table(table, pixel_size_nm=self.pixel_size_nm)
+        nm = table[["frame", "y_nm", "x_nm"]].to_numpy(np.float64)
+        self._places = nm / [1.0, self.pixel_size_nm, self.pixel_size_nm]
         self._frames = image.values if image.nbytes <= _IN_MEMORY_BYTES else image
         self._sizes = image.sizes
 
@@ -343,13 +372,18 @@ class _Movie:
         rim = self._part.rim_px
         line = rim + round((width - 2 * rim) * (1 - data.validation_share))
         columns = (rim, line) if use == "training" else (line, width - rim)
+        rows = (rim, height - rim)
+        _, y_px, x_px = self._places.T
+        is_inside = (y_px >= rows[0]) & (y_px < rows[1])
+        is_inside &= (x_px >= columns[0]) & (x_px < columns[1])
         field = Field(
             self._frames,
             self._labels,
-            (rim, height - rim),
+            rows,
             columns,
             self._sizes["t"],
             self.pixel_size_nm,
+            self._places[is_inside],
         )
         room = min(field.rows_px[1] - rim, columns[1] - columns[0])
         if room < data.patch_px:
