@@ -62,6 +62,7 @@ class Train(Job):
 
     def run(self, progress: Progress) -> Result:
         """Train, then package."""
+        _require_lightning()
         from bridge.training.fit import train
         from bridge.training.recipe import load_recipe
 
@@ -119,10 +120,22 @@ class PackageRun(Job):
 
     def run(self, progress: Progress) -> Result:
         """Take the run's best weights, and package them."""
+        _require_lightning()
         from bridge.training.fit import reopen
 
         folder = self.input / "package" if self.output is None else self.output
         return package_run(reopen(self.input), folder, overwrite=self.overwrite, progress=progress)
+
+
+def _require_lightning() -> None:
+    """Refuse where the extra ``train`` was not installed."""
+    from importlib.util import find_spec
+
+    from bridge.errors import InputError
+
+    if find_spec("lightning") is None:
+        remedy = "pip install 'zoobridge[train]' brings it."
+        raise InputError("zoobridge train", "needs lightning, which is not installed", "", remedy)
 
 
 def find_recipe(name: str) -> Path:
