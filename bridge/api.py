@@ -64,7 +64,8 @@ def predict(
         Told after every batch of tiles.
     **settings
         The fields of :class:`bridge.runtime.predict.Settings`: ``tile``, ``halo``, ``batch``,
-        ``device``, ``engine``, ``precision``, ``channel``, ``trust``, ``threads``.
+        ``device``, ``engine``, ``precision``, ``channel``, ``trust``, ``threads``; ``sum=True``
+        adds up the outputs of all frames of a movie.
 
     Returns
     -------

@@ -47,12 +47,14 @@ class Predict(Job):
     """Axes of the image files, such as tyx, where they don't say or say it wrong."""
     channel: Annotated[int, Field(ge=0)] = 0
     """Channel to use, from 1; 0 uses all."""
+    sum: bool = False
+    """Add up the outputs of all frames of a movie, and write one image."""
     trust: bool = False
     """Let the package run code of its own (remembered for this content)."""
     overwrite: bool = False
     """Replace a result that is there."""
     resume: bool = False
-    """Continue an interrupted run."""
+    """Continue an interrupted run; a sum always starts afresh."""
     report: str = ""
     """File for the report; empty puts it beside the result."""
     cluster: str = ""
@@ -101,6 +103,7 @@ class Predict(Job):
             precision=self.precision,
             channel=self.channel,
             trust=self.trust,
+            sum=self.sum,
         )
 
     def _report_path(self, results: list[FileResult]) -> Path:
@@ -139,9 +142,11 @@ def _summarise(results: list[FileResult], report: str, seconds: float, model: st
     if len(results) == 1 and done:
         run = done[0].report
         tiles, engine = run["tiles"], run["engine"]
+        n_summed = next(iter(run["output"].values())).get("n_frames_summed")
+        frames = f"{n_summed} frames summed, " if n_summed else ""
         summary = [
-            f"{model} ran on {_first_input(done[0])}: {tiles['count']} tiles, {engine['name']} on "
-            f"{engine['device']}, {seconds:.1f} s.",
+            f"{model} ran on {_first_input(done[0])}: {frames}{tiles['count']} tiles, "
+            f"{engine['name']} on {engine['device']}, {seconds:.1f} s.",
             *(f"Written: {path}" for path in done[0].outputs.values()),
         ]
     else:

@@ -132,6 +132,13 @@ def predict_file(
     ZooBridgeError
         Anything that went wrong; no output of the final name is left then.
     """
+    if options.resume and predictor.settings.sum:
+        raise InputError(
+            "--resume",
+            "a sum can't be continued: it is only written when the last frame is in it",
+            "--sum or --resume, not both",
+            "Start without --resume; or write the stack of frames, which can be resumed.",
+        )
     names = [t.name for t in predictor.geometry.outputs]
     paths = output_paths(order.output, names)
     for path in paths.values():
@@ -157,7 +164,7 @@ def predict_file(
             channel_names=spec.attrs.get("channel_names"),
             frame_interval_s=spec.attrs.get("frame_interval_s"),
             overwrite=options.overwrite,
-            key=key,
+            key="" if predictor.settings.sum else key,
             resume=options.resume,
         )
         return _FileSink(writer, spec.dtype)

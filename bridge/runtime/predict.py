@@ -38,6 +38,7 @@ from bridge.runtime.locality import Measured, declared_locality, settle_locality
 from bridge.runtime.plan import Locality, TilePlan, common_rule, pad_to_valid, plan_tiles
 from bridge.runtime.processing import ItemStatistics, Pipeline
 from bridge.runtime.report import describe_run, gather_warnings
+from bridge.runtime.summing import FrameSum, require_frames
 from bridge.runtime.verdict import Tally
 from bridge.zoo.package import Package
 
@@ -72,6 +73,8 @@ class Settings:
         Whether the package's own code may run.
     threads : int
         CPU threads of one forward pass; 0 for one per core.
+    sum : bool
+        Whether the outputs of all frames (t) are added up to one image, float32.
     """
 
     tile: int = 0
@@ -83,6 +86,7 @@ class Settings:
     channel: int = 0
     trust: bool = False
     threads: int = 0
+    sum: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,14 +184,17 @@ class Predictor:
         Raises
         ------
         ImageError
-            An image doesn't fit the model.
+            An image doesn't fit the model, or has no frames to be summed.
         VerdictError
-            An output is constant, black, NaN or saturated; nothing is committed.
+            An output, or the sum of its frames, is constant, black, NaN or saturated; nothing is
+            committed.
         MemoryShortage
             Not even the smallest tile fits.
         """
         started = time.perf_counter()
         bound = bind(images, self.package.description, self.geometry, channel=self.settings.channel)
+        if self.settings.sum:
+            require_frames(bound)
         choice = self._choose(bound)
         most_pixels = self._most_pixels(bound)
         while True:
@@ -327,7 +334,9 @@ class Predictor:
         )
         with ExitStack() as stack:
             finals = {
-                name: stack.enter_context(sinks(self._spec(name, bound, layouts[name], plan)))
+                name: stack.enter_context(
+                    self._sink(self._spec(name, bound, layouts[name], plan), sinks)
+                )
                 for name in layouts
             }
             if plan.is_blended or pipeline.needs_whole_output:
@@ -346,8 +355,14 @@ class Predictor:
                     work, sinks=finals, done=frozenset.intersection(*map(frozenset, done))
                 )
                 execute.run(work, progress)
+            for name, sink in finals.items():
+                if isinstance(sink, FrameSum):
+                    work.tallies[name] = sink.finish()
             self._judge(work)
         return work
+
+    def _sink(self, spec: OutputSpec, sinks: SinkFactory) -> AbstractContextManager[Sink]:
+        return FrameSum(spec, sinks) if self.settings.sum else sinks(spec)
 
     def _judge(self, work: Work) -> None:
         image = next(iter(work.seen.values()))

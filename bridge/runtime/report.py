@@ -9,8 +9,9 @@ from typing import Any
 from bridge.runtime import verdict
 from bridge.runtime.choose import Choice
 from bridge.runtime.examples import Examples
-from bridge.runtime.execute import Work
+from bridge.runtime.execute import Layout, Work
 from bridge.runtime.plan import TilePlan
+from bridge.runtime.summing import FRAMES
 from bridge.zoo.package import Package
 
 _MUCH_PADDING = 1.5
@@ -60,7 +61,7 @@ def describe_run(
         },
         "output": {
             name: {
-                "sizes": dict(zip(layout.dims, layout.shape, strict=True)),
+                **_sizes(layout, is_sum=bool(settings["sum"])),
                 **work.tallies[name].as_dict(),
             }
             for name, layout in work.layouts.items()
@@ -75,6 +76,14 @@ def describe_run(
             "reach": dict(reaches),
         },
     }
+
+
+def _sizes(layout: Layout, *, is_sum: bool) -> dict[str, Any]:
+    sizes = dict(zip(layout.dims, layout.shape, strict=True))
+    if not is_sum:
+        return {"sizes": sizes}
+    n_frames = sizes.pop(FRAMES)
+    return {"sizes": sizes, "n_frames_summed": n_frames}
 
 
 def gather_warnings(
