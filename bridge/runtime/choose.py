@@ -34,6 +34,7 @@ from bridge.zoo import trust as consent
 from bridge.zoo.package import Package
 
 _TIMED_PIXELS = 512 * 512
+"""Of the largest tensor: a network that enlarges eight times works on 64 times its input's."""
 ASSUMED_BYTES_PER_PIXEL = 2000.0
 _GROWTH = {"onnxruntime": 1.35}
 """How much more than its first run an engine takes in the long run: its arena grows by doubling."""
@@ -214,8 +215,11 @@ def _is_derived(package: Package, engine: Engine) -> bool:
 def timing_arrays(
     geometry: Geometry, contents: Mapping[str, NDArray[Any]], n_pixels: int
 ) -> list[NDArray[Any]]:
-    """Give inputs of about ``n_pixels`` pixels, made of the test tensors continued by mirroring."""
-    edge = n_pixels ** (1 / max(1, len(geometry.tiled)))
+    """Give inputs, made of the test tensors continued by mirroring, for ``n_pixels`` pixels or so.
+
+    ``n_pixels`` are those of the largest tensor, be it an input or an output.
+    """
+    edge = (n_pixels / enlargement(geometry)) ** (1 / max(1, len(geometry.tiled)))
     arrays = []
     sizes = {}
     for dim in geometry.tiled:
@@ -233,6 +237,12 @@ def timing_arrays(
                 )
         arrays.append(np.ascontiguousarray(array))
     return arrays
+
+
+def enlargement(geometry: Geometry) -> float:
+    """Give how many pixels the largest tensor has per pixel of the reference input, >= 1."""
+    tensors = (*geometry.inputs, *geometry.outputs)
+    return max(1.0, *(float(math.prod(a.ratio for a in t.affines.values())) for t in tensors))
 
 
 def _agree(a: list[NDArray[Any]], b: list[NDArray[Any]]) -> bool:
@@ -266,7 +276,8 @@ def bytes_per_pixel(
     known = recall(package.sha256).get(_memory_key(network))
     if known is None:
         _first_run(package, network, timing_arrays(geometry, contents, _TIMED_PIXELS), geometry)
-        known = recall(package.sha256).get(_memory_key(network), ASSUMED_BYTES_PER_PIXEL)
+        assumed = ASSUMED_BYTES_PER_PIXEL * enlargement(geometry)
+        known = recall(package.sha256).get(_memory_key(network), assumed)
     return float(known)
 
 

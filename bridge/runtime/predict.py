@@ -27,6 +27,7 @@ from bridge.runtime.choose import (
     Choice,
     bytes_per_pixel,
     choose_network,
+    enlargement,
     measure_dim,
 )
 from bridge.runtime.device import find_device
@@ -246,7 +247,7 @@ class Predictor:
         else:
             budget = int(min(_CPU_BUDGET_BYTES, 0.4 * free))
         padded = math.prod(self._padded(bound).values())
-        if padded * ASSUMED_BYTES_PER_PIXEL <= budget:
+        if padded * ASSUMED_BYTES_PER_PIXEL * enlargement(self.geometry) <= budget:
             return padded
         assert self._choice is not None
         with self._lock:
@@ -379,7 +380,7 @@ class Predictor:
         most = len(plan) * n_items if limit is None else limit
         wanted = self.settings.batch or (1 if self.device.is_cpu else _MOST_GPU_BATCH)
         if not self.settings.batch and not self.device.is_cpu:
-            cost = ASSUMED_BYTES_PER_PIXEL * plan.window_pixels
+            cost = ASSUMED_BYTES_PER_PIXEL * enlargement(self.geometry) * plan.window_pixels
             wanted = min(wanted, max(1, int(memory.available_bytes() * 0.2 / cost)))
         return max(1, min(wanted, most))
 

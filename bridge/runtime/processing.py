@@ -148,7 +148,9 @@ class Pipeline:
     ) -> dict[str, NDArray[Any]]:
         """Apply the outputs' postprocessing to one window of each, in the tensors' axis order."""
         tensors = {t.name: t for t in self._geometry.outputs}
-        if not any(self._post[name] for name in arrays):
+        if not any(
+            _changes(op, array) for name, array in arrays.items() for op in self._post[name]
+        ):
             return dict(arrays)
         sample = _sample({n: (a, tensors[n]) for n, a in arrays.items()}, stat)
         for name in arrays:
@@ -244,6 +246,11 @@ def _sample(arrays: Mapping[str, tuple[NDArray[Any], TensorGeometry]], stat: Sta
         for name, (array, tensor) in arrays.items()
     }
     return Sample(members=members, stat=stat, id=None)
+
+
+def _changes(op: Processing, array: NDArray[Any]) -> bool:
+    """Tell whether an operator may change an array: a cast to the type it has does not."""
+    return not (isinstance(op, EnsureDtype) and array.dtype == np.dtype(op.dtype))
 
 
 def _integer_limits(op: EnsureDtype) -> np.iinfo[Any] | None:
