@@ -3,6 +3,7 @@
 ::
 
     run/
+      README.md           says what each file is, and how to go on
       recipe.yaml         the recipe as it ran, every value decided
       run.json            when, on what, with which versions and input scaling; how it ended
       metrics.csv  curves.png  panel.png  panels/epoch_0001.png ...
@@ -20,6 +21,8 @@ import json
 import logging
 import os
 import platform
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -33,13 +36,14 @@ import yaml
 from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
-    EMAWeightAveraging,
     ModelCheckpoint,
+    WeightAveraging,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
 
 import bridge
-from bridge.errors import DeviceError, OutputError
+from bridge.errors import Cancelled, DeviceError, OutputError, ZooBridgeError
 from bridge.progress import Progress, silent
 from bridge.training.monitor import Reporter
 from bridge.training.networks import build_network, check_shapes, stride_of
@@ -48,6 +52,23 @@ from bridge.training.sources import Sources, open_sources
 from bridge.training.tasks.heatmap import HeatmapTask, Scaling, measure_scaling
 
 _TIMED_STEPS: Final = 5
+_EXPLANATION: Final = """# A training of {name}
+
+| file | what it is |
+|---|---|
+| `recipe.yaml` | every setting, as it runs |
+| `run.json` | when, on what machine, with which versions, how counts are scaled, how it ended |
+| `curves.png`, `metrics.csv` | losses, and agreement with the truth, after each epoch |
+| `panel.png`, `panels/` | what the network makes of some validation patches, after each epoch |
+| `checkpoints/best.ckpt` | the weights with the lowest validation loss |
+| `checkpoints/last.ckpt` | the state after the last finished epoch |
+| `tensorboard/` | the curves for TensorBoard |
+| `package/` | the BioImage Model Zoo package, once the training has ended |
+
+A training that was stopped or killed goes on where its last epoch ended, with the same result:
+`zoobridge train --resume --output` and this folder. `zoobridge package` and this folder makes a
+package of the best weights so far.
+"""
 
 
 @dataclass(frozen=True)
@@ -99,15 +120,9 @@ def train(
         The user stopped it; the checkpoints of finished epochs stay.
     """
     last = run_dir / "checkpoints" / "last.ckpt"
-    if resume and not last.is_file():
-        resume = (run_dir / "recipe.yaml").is_file()  # killed in its first epoch: start again
-        if not resume:
-            remedy = "Leave --resume away to start one."
-            raise OutputError(str(run_dir), "holds no training", "a run's folder", remedy)
-    elif last.is_file() and not resume:
-        remedy = "Give --resume to go on with it, or another folder."
-        raise OutputError(str(run_dir), "holds a training already", "an empty folder", remedy)
+    _check_folder(run_dir, resume=resume)
     recipe = read_run_recipe(run_dir) if resume else recipe
+    _check_device(recipe)
     torch.manual_seed(recipe.fit.seed)
     network = build_network(recipe.network)
     check_shapes(network, recipe.task, patch_px=recipe.data.patch_px)
@@ -118,16 +133,23 @@ def train(
     else:
         scaling = measure_scaling(sources.training, seed=recipe.fit.seed)
         recipe = _decide_length(recipe, sources, scaling)
-        _write_recipe(run_dir, recipe)
         _write_note(run_dir, recipe, scaling, sources)
+        _write_recipe(run_dir, recipe)  # last: with it the folder is a run that can be resumed
     task = _make_task(recipe, network, scaling, sources)
     reporter = Reporter(run_dir, progress)
     with _quiet():
         trainer = _make_trainer(recipe, run_dir, reporter)
-        # The checkpoint is this folder's own, and holds tensors and plain values only.
-        trainer.fit(task, ckpt_path=last if last.is_file() else None, weights_only=True)
+        try:
+            with _interruptible():
+                # The checkpoint is this folder's own, and holds tensors and plain values only.
+                trainer.fit(task, ckpt_path=last if last.is_file() else None, weights_only=True)
+        except ZooBridgeError as error:
+            _add_to_note(
+                run_dir, steps_done=_n_steps_kept(last), is_complete=False, stopped_by=str(error)
+            )
+            raise
     is_complete = trainer.global_step >= task.n_steps or trainer.should_stop
-    _add_to_note(run_dir, steps_done=trainer.global_step, is_complete=is_complete)
+    _add_to_note(run_dir, steps_done=trainer.global_step, is_complete=is_complete, stopped_by=None)
     load_best(task, run_dir)
     return Run(run_dir, task, sources, reporter.history, is_complete)
 
@@ -186,6 +208,50 @@ def read_scaling(run_dir: Path) -> Scaling:
     return Scaling(**note["scaling"])
 
 
+def _check_folder(run_dir: Path, *, resume: bool) -> None:
+    """Refuse a folder that isn't what resuming, or starting, needs."""
+    is_run = (run_dir / "recipe.yaml").is_file() and (run_dir / "run.json").is_file()
+    if resume and not is_run:
+        remedy = "Leave --resume away to start one."
+        raise OutputError(str(run_dir), "holds no training", "a run's folder", remedy)
+    if resume:
+        return
+    if (run_dir / "checkpoints" / "last.ckpt").is_file():
+        remedy = "Give --resume to go on with it, or another folder."
+        raise OutputError(str(run_dir), "holds a training already", "an empty folder", remedy)
+    foreign = [name for name in ("recipe.yaml", "README.md") if (run_dir / name).is_file()]
+    if foreign and not is_run:
+        found = f"holds a {foreign[0]} that is of no training"
+        raise OutputError(str(run_dir), found, "an empty folder", "Give another folder.")
+
+
+def _check_device(recipe: Recipe) -> None:
+    if recipe.fit.device == "cuda" and not torch.cuda.is_available():
+        remedy = "Set fit.device to cpu or auto; of a run that is resumed, in its recipe.yaml."
+        raise DeviceError("fit.device", "no CUDA GPU is here", "a GPU", remedy)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn the exit by which Lightning answers Ctrl-C and SIGTERM into ``Cancelled``."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as exit_:
+        raise Cancelled("training") from exit_
+    finally:
+        if is_main and before is not None:
+            signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored
+
+
+def _n_steps_kept(path: Path) -> int:
+    """Give the steps that a checkpoint holds; 0 where there is none."""
+    if not path.is_file():
+        return 0
+    return int(torch.load(path, map_location="cpu", weights_only=True)["global_step"])
+
+
 def _make_task(
     recipe: Recipe, network: torch.nn.Module, scaling: Scaling, sources: Sources
 ) -> HeatmapTask:
@@ -198,29 +264,46 @@ def _make_task(
     )
 
 
+class _RunningAverage(WeightAveraging):
+    """Average the weights over about the last 1 / (1 - decay) steps, and fewer at the start.
+
+    With the whole decay from the first step on, the average of a short training would be its first
+    weights. The rise is that of TensorFlow's ``ExponentialMovingAverage``.
+    """
+
+    def __init__(self, decay: float) -> None:
+        def mix(average: Tensor, current: Tensor, n_steps: Tensor | int) -> Tensor:
+            share = min(decay, (1 + int(n_steps)) / (10 + int(n_steps)))
+            return average * share + current * (1 - share)
+
+        super().__init__(avg_fn=mix)
+
+
 def _make_trainer(recipe: Recipe, run_dir: Path, reporter: Reporter) -> lightning.Trainer:
     fit = recipe.fit
     assert fit.steps is not None
     callbacks: list[Callback] = [reporter]
     if fit.average:
-        callbacks.append(EMAWeightAveraging(decay=fit.average))
+        callbacks.append(_RunningAverage(fit.average))
     if fit.patience:
         callbacks.append(EarlyStopping("val_loss", patience=fit.patience))
-    callbacks.append(
+    # Two of them: with save_last, Lightning writes last.ckpt only where best.ckpt is written, too.
+    callbacks += [
         ModelCheckpoint(
             run_dir / "checkpoints",
-            filename="best",
-            monitor="val_loss",
-            save_last=True,
+            filename=name,
+            monitor=monitor,
             enable_version_counter=False,
             save_on_train_epoch_end=True,
         )
-    )
+        for name, monitor in (("best", "val_loss"), ("last", None))
+    ]
     return lightning.Trainer(
-        accelerator="auto" if fit.device == "auto" else fit.device,
+        # No other accelerator: figures are added up in float64, which Apple's lacks.
+        accelerator="cuda" if fit.device != "cpu" and torch.cuda.is_available() else "cpu",
         devices=1,
         precision="bf16-mixed" if fit.precision == "bf16" else "32-true",
-        max_epochs=-(-fit.steps // fit.steps_per_epoch),
+        max_epochs=-1,  # steps decide: a resumed Lightning counts one epoch too many
         max_steps=fit.steps,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
@@ -254,8 +337,6 @@ def _quiet() -> Iterator[None]:
 def _decide_length(recipe: Recipe, sources: Sources, scaling: Scaling) -> Recipe:
     """Turn minutes into steps, by timing a few on a copy of the network."""
     fit = recipe.fit
-    if fit.device == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("fit.device", "no CUDA GPU is here", "a GPU, or device cpu")
     if fit.minutes is None:
         return recipe
     timed = recipe.model_copy(update={"fit": fit.model_copy(update={"steps": 1000})})
@@ -312,6 +393,7 @@ def _write_note(run_dir: Path, recipe: Recipe, scaling: Scaling, sources: Source
         },
     }
     _write(run_dir / "run.json", json.dumps(note, indent=2))
+    _write(run_dir / "README.md", _EXPLANATION.format(name=recipe.name))
 
 
 def _add_to_note(run_dir: Path, **more: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -56,37 +57,44 @@ class Reporter(Callback):
         """Tell how far it is."""
         assert isinstance(pl_module, HeatmapTask)
         last = self.history[-1] if self.history else {}
-        note = f"epoch {trainer.current_epoch + 1}"
+        note = f"epoch {pl_module.epoch_of(trainer.global_step)}"
         if "val_correlation" in last:
             note += f", r {last['val_correlation']:.3f}, NMSE {last['val_nmse']:.3f}"
         self._progress(trainer.global_step, pl_module.n_steps, note)
 
-    def on_validation_end(
+    def on_validation_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Look at the panel while the averaged weights are those that were judged."""
-        if trainer.sanity_checking:
-            return
+        """Draw the panel while the averaged weights, which were judged, are still in place.
+
+        Holds because this callback stands before the one that averages.
+        """
         assert isinstance(pl_module, HeatmapTask)
         save_panel(self._run_dir / "panel.png", pl_module)
         panels = self._run_dir / "panels"
         panels.mkdir(exist_ok=True)
-        name = f"epoch_{trainer.current_epoch + 1:04d}.png"
-        (panels / name).write_bytes((self._run_dir / "panel.png").read_bytes())
+        name = f"epoch_{pl_module.epoch_of(trainer.global_step):04d}.png"
+        shutil.copyfile(self._run_dir / "panel.png", panels / name)
+
+    def on_validation_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Take the figures up, before the checkpoint is written; a dead output stops it."""
+        assert isinstance(pl_module, HeatmapTask)
         figures = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()
             if name.startswith("val_")
         }
-        self.history.append({"epoch": trainer.current_epoch + 1, **figures})
-        _refuse_dead_output(self.history)
+        self.history.append({"epoch": pl_module.epoch_of(trainer.global_step), **figures})
+        refuse_dead_output(self.history)
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Write table and curves."""
-        if not self.history:
-            return
+        if not self.history or "train_loss" in self.history[-1]:
+            return  # a resumed Lightning ends the last epoch a second time
         loss = trainer.callback_metrics.get("train_loss")
         self.history[-1]["train_loss"] = math.nan if loss is None else float(loss)
         self.history[-1]["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
@@ -105,10 +113,24 @@ def _write_table(path: Path, history: list[dict[str, float]]) -> None:
     partial.replace(path)
 
 
-def _refuse_dead_output(history: list[dict[str, float]]) -> None:
-    """Stop a training whose output is constant, or has stayed empty."""
+def refuse_dead_output(history: list[dict[str, float]]) -> None:
+    """Stop a training whose output is no number, is constant, or has stayed empty.
+
+    Parameters
+    ----------
+    history : list of dict
+        ``epoch``, ``val_loss``, ``val_spread`` and ``val_mass`` of each epoch, the last one last.
+
+    Raises
+    ------
+    TrainingError
+        It won't come to anything.
+    """
     last = history[-1]
     remedy = "Lower fit.learning_rate, or take another fit.seed; the run's panels show the output."
+    if not math.isfinite(last["val_loss"]):
+        found = f"after epoch {last['epoch']:g} its validation loss is {last['val_loss']:g}"
+        raise TrainingError("training", found, "a finite loss", remedy)
     if last["val_spread"] < _LEAST_SPREAD:
         found = f"after epoch {last['epoch']:g} its output has one value everywhere"
         raise TrainingError("training", found, "an image of emitters", remedy)

@@ -14,6 +14,7 @@ from bridge.training.tasks.heatmap import HeatmapTask
 
 _ROWS = 3
 _GAP_PX = 1
+_MARKED = 20
 
 
 def save_curves(path: Path, history: Sequence[dict[str, float]]) -> None:
@@ -33,15 +34,16 @@ def save_curves(path: Path, history: Sequence[dict[str, float]]) -> None:
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in history]
+    mark = ".-" if len(history) < _MARKED else "-"  # a single epoch is a point, and no line
     for name, label in (("train_loss", "training"), ("val_loss", "validation")):
-        left.plot(epochs, [row.get(name, np.nan) for row in history], label=label)
+        left.plot(epochs, [row.get(name, np.nan) for row in history], mark, label=label)
     left.set(xlabel="epoch", ylabel="loss", yscale="log")
     for name, label in (
         ("val_correlation", "correlation with the truth"),
         ("val_nmse", "NMSE"),
         ("val_mass", "emitters found / true"),
     ):
-        right.plot(epochs, [row.get(name, np.nan) for row in history], label=label)
+        right.plot(epochs, [row.get(name, np.nan) for row in history], mark, label=label)
     right.set(xlabel="epoch", ylim=(0, 1.3))
     for axes in (left, right):
         axes.grid(alpha=0.3)

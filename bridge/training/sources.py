@@ -199,7 +199,6 @@ class MovieSource:
             "Lower data.least_emitters, or check that stack and table belong together.",
         )
 
-
     def _place(
         self, rng: np.random.Generator, limits_px: tuple[int, int], around_px: float | None
     ) -> int:
@@ -329,9 +328,7 @@ def open_sources(recipe: Recipe, *, stride: int) -> Sources:
         validation = judged
     if training is None or validation is None:
         raise RecipeError("data", "is empty", "a preset to simulate, or movies")
-    return Sources(
-        training, validation, conditions, fields["validation"], float(sizes[0]), notes
-    )
+    return Sources(training, validation, conditions, fields["validation"], float(sizes[0]), notes)
 
 
 class _Movie:

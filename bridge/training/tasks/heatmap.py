@@ -50,10 +50,14 @@ def measure_scaling(source: Source, *, seed: int, n_patches: int = 128) -> Scali
     Raises
     ------
     TrainingError
-        All patches have the same value everywhere.
+        All patches have the same value everywhere, or some hold NaN or infinity.
     """
     frames = source.batch(n_patches, [seed, _VALIDATION_KEY, 1], torch.device("cpu")).frames
     mean, std = float(frames.double().mean()), float(frames.double().std())
+    if not math.isfinite(mean + std):
+        n_bad = int((~torch.isfinite(frames)).any(dim=(1, 2, 3)).sum())
+        found = f"{n_bad} of {n_patches} training patches hold values that are no numbers"
+        raise TrainingError("data", found, "finite camera counts", "Repair the movie first.")
     if not std > 0:
         found = f"every pixel of {n_patches} training patches is {mean:g}"
         raise TrainingError("data", found, "frames with emitters in them")
@@ -101,6 +105,10 @@ class HeatmapTask(lightning.LightningModule):
             raise TrainingError("fit.steps", "is not decided")
         return self.recipe.fit.steps
 
+    def epoch_of(self, n_done: int) -> int:
+        """Give the epoch, from 1, that a number of done steps lies in."""
+        return max(math.ceil(n_done / self.recipe.fit.steps_per_epoch), 1)
+
     def forward(self, frames: Tensor) -> Tensor:
         """Predict emitters (b, 1, Y, X) from camera counts (b, 1, y, x)."""
         ready = (frames - self.scaling.mean) / self.scaling.std
@@ -119,9 +127,12 @@ class HeatmapTask(lightning.LightningModule):
         return self._sources[1].batch(min(n_left, _VALIDATION_BATCH), key, self.device)
 
     def train_dataloader(self) -> DataLoader[int]:
-        """Count this epoch's steps."""
-        fit, first = self.recipe.fit, self.trainer.current_epoch * self.recipe.fit.steps_per_epoch
-        last = min(first + fit.steps_per_epoch, self.n_steps)
+        """Count this epoch's steps.
+
+        They follow from the steps that are done: a resumed Lightning counts one epoch too many.
+        """
+        first = self.trainer.global_step
+        last = min(first + self.recipe.fit.steps_per_epoch, self.n_steps)
         return DataLoader(range(first, last), batch_size=None)  # type: ignore[arg-type]
 
     def val_dataloader(self) -> DataLoader[int]:
@@ -137,8 +148,8 @@ class HeatmapTask(lightning.LightningModule):
             rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
             raise TrainingError(
                 "training",
-                f"the loss became {float(loss)} at step {int(step)}, epoch "
-                f"{self.current_epoch + 1}, learning rate {rate:.3g}",
+                f"the loss became {float(loss.detach())} at step {int(step)}, epoch "
+                f"{self.epoch_of(int(step) + 1)}, learning rate {rate:.3g}",
                 "a finite loss",
                 "The last good state is kept in checkpoints/. Lower fit.learning_rate, and look "
                 "for frames with values that are no numbers.",
