@@ -39,7 +39,7 @@ from bridge.runtime.locality import Measured, declared_locality, settle_locality
 from bridge.runtime.plan import Locality, TilePlan, common_rule, pad_to_valid, plan_tiles
 from bridge.runtime.processing import ItemStatistics, Pipeline
 from bridge.runtime.report import describe_run, gather_warnings
-from bridge.runtime.summing import FrameSum, require_frames
+from bridge.runtime.summing import FrameSum, frames_of, require_frames
 from bridge.runtime.verdict import Tally
 from bridge.zoo.package import Package
 
@@ -341,13 +341,7 @@ class Predictor:
                 for name in layouts
             }
             if plan.is_blended or pipeline.needs_whole_output:
-                scratch = {
-                    name: stack.enter_context(ScratchSink(layout, adds=plan.is_blended))
-                    for name, layout in layouts.items()
-                }
-                raw = replace(work, sinks=scratch, is_raw=True, tallies={})
-                execute.run(raw, progress)
-                finish_whole(work, scratch, finals)
+                self._run_to_whole(work, finals, progress)
             else:
                 done: Sequence[frozenset[str]] = [
                     getattr(sink, "finished", frozenset()) for sink in finals.values()
@@ -361,6 +355,27 @@ class Predictor:
                     work.tallies[name] = sink.finish()
             self._judge(work)
         return work
+
+    def _run_to_whole(self, work: Work, finals: Mapping[str, Sink], progress: Progress) -> None:
+        """Keep raw outputs until they are whole, then finish them: all, or for a sum each frame."""
+        by_frame = self.settings.sum and not work.pipeline.needs_all_outputs
+        parts = frames_of(work) if by_frame else iter([work])
+        n_steps = len(work.items) * len(work.plan)
+        count = 0
+        for part in parts:
+
+            def tell(done: int, total: int, note: str = "", *, before: int = count) -> None:
+                progress(before + done, n_steps, note)
+
+            with ExitStack() as stack:
+                scratch = {
+                    name: stack.enter_context(ScratchSink(layout, adds=part.plan.is_blended))
+                    for name, layout in part.layouts.items()
+                }
+                raw = replace(part, sinks=scratch, is_raw=True, tallies={})
+                execute.run(raw, tell)
+                finish_whole(part, scratch, finals)
+            count += len(part.items) * len(part.plan)
 
     def _sink(self, spec: OutputSpec, sinks: SinkFactory) -> AbstractContextManager[Sink]:
         return FrameSum(spec, sinks) if self.settings.sum else sinks(spec)

@@ -91,6 +91,12 @@ class Pipeline:
         )
 
     @property
+    def needs_all_outputs(self) -> bool:
+        """Whether postprocessing needs statistics over the outputs of all batch items."""
+        outputs = [t.name for t in self._geometry.outputs]
+        return any(isinstance(m, _DATASET) for m in self.measures(outputs))
+
+    @property
     def is_pointwise(self) -> bool:
         """Whether postprocessing can be done block by block once the statistics are known."""
         return all(isinstance(op, SimpleOperator) for ops in self._post.values() for op in ops)

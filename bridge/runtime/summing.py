@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from bridge.runtime.verdict import Tally
 
 if TYPE_CHECKING:
     from bridge.runtime.bind import Bound
-    from bridge.runtime.execute import Sink
+    from bridge.runtime.execute import Layout, Sink, Work
     from bridge.runtime.predict import OutputSpec, SinkFactory
 
 FRAMES: Final = "t"
@@ -75,8 +75,11 @@ class FrameSum:
         self._target.__exit__(kind, error, trace)
 
     def write(self, region: Mapping[str, slice], pixels: NDArray[Any]) -> None:
-        """Add one block, of one or more frames."""
+        """Add one block: with the axis t, of one or more frames; without it, of one."""
         index = tuple(region[dim] for dim in self.spec.dims)
+        if FRAMES not in region:
+            self._sum[index] += pixels
+            return
         for frame in np.moveaxis(pixels, self._axis, 0):
             self._sum[index] += frame
 
@@ -93,6 +96,33 @@ class FrameSum:
             tally.add(pixels)
             self._sink.write({**whole, rows_dim: part}, pixels)
         return tally
+
+
+def frames_of(work: Work) -> Iterator[Work]:
+    """Give the work on each frame, as if it were an image of its own."""
+    n_frames = 1 + max(item[FRAMES] for item in work.items)
+    n_items = len(work.items) // n_frames  # t comes first in the items' order
+    layouts = {name: _without_frames(layout) for name, layout in work.layouts.items()}
+    for number in range(n_frames):
+        own = slice(number * n_items, (number + 1) * n_items)
+        frame = {FRAMES: number}
+        yield replace(
+            work,
+            sources={
+                name: replace(source, image=source.image.isel(frame, missing_dims="ignore"))
+                for name, source in work.sources.items()
+            },
+            items=[{d: i for d, i in item.items() if d != FRAMES} for item in work.items[own]],
+            statistics=work.statistics[own],
+            layouts=layouts,
+            done=frozenset(),
+        )
+
+
+def _without_frames(layout: Layout) -> Layout:
+    sizes = dict(zip(layout.dims, layout.shape, strict=True))
+    del sizes[FRAMES]
+    return replace(layout, dims=tuple(sizes), shape=tuple(sizes.values()))
 
 
 def spec_of_sum(spec: OutputSpec) -> OutputSpec:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import bridge
 from bridge.errors import Cancelled, ImageError, InputError, OutputError, VerdictError
-from bridge.runtime.blocks import ArraySink
+from bridge.runtime.blocks import ArraySink, ScratchSink
 from bridge.runtime.files import FileOptions, Order, predict_file, predict_many
 from bridge.runtime.memory import peak_rise
 from bridge.runtime.predict import OutputSpec, Predictor, predict_arrays
@@ -55,6 +55,39 @@ def test_the_sum_is_that_of_the_frames_tiled_and_whole(case: Case, tile: int, sh
         assert expected.values.min() < 0 < expected.values.max(), "negative values count too"
         limit = 5e-5 * float(expected.std())
         np.testing.assert_allclose(found[name].values, expected.values, rtol=0, atol=limit)
+
+
+@pytest.mark.parametrize(
+    ("net", "post"),
+    [
+        ("GlobalMean", ()),
+        ("Plain", ({"id": "zero_mean_unit_variance", "kwargs": {"axes": ["channel", "y", "x"]}},)),
+        ("Plain", ({"id": "zero_mean_unit_variance", "kwargs": {}},)),
+    ],
+    ids=["blended", "statistics of each output", "statistics of all outputs"],
+)
+def test_outputs_that_must_be_whole_first_are_summed_alike(
+    net: str, post: tuple[dict[str, Any], ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case("whole", net, outputs=(Out(ops=post),), formats=("torchscript",))
+    package = open_package(build(case, tmp_path / "whole"))
+    images = case.images({"t": 4, "z": 2, "y": 90, "x": 60})
+    stack, _ = predict_arrays(package, images, quick(tile=48, **SCRIPT))
+    kept: list[tuple[int, ...]] = []
+    enter = ScratchSink.__enter__
+
+    def note(self: ScratchSink) -> ScratchSink:
+        found = enter(self)
+        kept.append(self.pixels.shape)
+        return found
+
+    monkeypatch.setattr(ScratchSink, "__enter__", note)
+    found, _ = predict_arrays(package, images, quick(tile=48, sum=True, **SCRIPT))
+    expected = stack["output"].values.astype(np.float64).sum(axis=0)
+    limit = 1e-5 * float(np.abs(expected).max())
+    np.testing.assert_allclose(found["output"].values, expected, rtol=0, atol=limit)
+    needs_all = bool(post) and not post[0]["kwargs"]
+    assert kept == ([(4, 2, 90, 60)] if needs_all else [(2, 90, 60)] * 4)
 
 
 def test_the_sum_is_to_the_last_bit_that_of_the_stack_in_float64(shelf: Shelf) -> None:
