@@ -284,8 +284,8 @@ def _solve_group(group: _Candidates) -> _Candidates:
     own = np.arange(len(rows))  # each detection gets a column of its own: to be left alone
     data = np.concatenate([group.distance + 1.0, np.full(len(rows), 1.0 + penalty)])
     index = np.concatenate([row, own]), np.concatenate([column, len(columns) + own])
-    cost = csr_array((data, index), shape=(len(rows), len(columns) + len(rows)))
-    matched_row, matched_column = min_weight_full_bipartite_matching(cost)
+    graph = csr_array((data, index), shape=(len(rows), len(columns) + len(rows)))
+    matched_row, matched_column = min_weight_full_bipartite_matching(graph)
     is_real = matched_column < len(columns)
     wanted = matched_row[is_real] * len(columns) + matched_column[is_real]
     return group.take(np.isin(row * len(columns) + column, wanted))

@@ -285,8 +285,8 @@ def _relax(seeds: NDArray[np.float64], view: View, rng: np.random.Generator) -> 
 
 def _set_apart(points: Points, least_nm: float) -> Points:
     """Keep each point that is far enough from all kept before it."""
-    near = cKDTree(points[:, :2]).query_ball_point(points[:, :2], least_nm) if len(points) else []
     is_kept = np.zeros(len(points), dtype=bool)
-    for index, others in enumerate(near):
-        is_kept[index] = not any(is_kept[other] for other in others)
+    tree = cKDTree(points[:, :2])
+    for index, point in enumerate(points[:, :2]):
+        is_kept[index] = not is_kept[tree.query_ball_point(point, least_nm)].any()
     return points[is_kept]

@@ -37,6 +37,7 @@ _LIMIT: Final = 1e-4
 _TILED_LIMIT: Final = 5e-5
 """Greatest difference between tiled and whole, in standard deviations of the whole."""
 _PROBE_PX: Final = 96
+_EXAMPLE_FRAMES: Final = 100
 
 
 @dataclass(frozen=True)
@@ -245,11 +246,12 @@ def _write_examples(run: Run, folder: Path, least_px: int) -> _Examples:
 def _example_movie(run: Run) -> NDArray[np.generic]:
     if run.sources.fields:
         field = run.sources.fields[0]
-        rows, columns = (slice(*limits) for limits in (field.rows_px, field.columns_px))
-        return np.asarray(field.frames[:, rows, columns])  # type: ignore[index]
+        return field.read(0, min(field.n_frames, _EXAMPLE_FRAMES))
     assert run.sources.conditions is not None
     settings = list(filament_movies(run.sources.conditions).values())[-1]
-    settings = settings.model_copy(update={"width_px": 96, "height_px": 96, "n_frames": 100})
+    settings = settings.model_copy(
+        update={"width_px": 96, "height_px": 96, "n_frames": _EXAMPLE_FRAMES}
+    )
     return np.concatenate(list(simulate_movie(settings).blocks))
 
 

@@ -317,9 +317,9 @@ def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     merged = dict(base)
     for key, value in changes.items():
         old = merged.get(key)
-        is_same_kind = isinstance(old, Mapping) and isinstance(value, Mapping)
-        if is_same_kind and value.get("kind", old.get("kind")) == old.get("kind"):
-            value = _merge(old, value)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            is_same_kind = value.get("kind", old.get("kind")) == old.get("kind")
+            value = _merge(old, value) if is_same_kind else value
         merged[key] = value
     return merged
 
