@@ -7,6 +7,7 @@ import importlib.util
 import math
 import sys
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_deep_storm_has_the_published_number_of_weights():
 def test_deep_storm_has_the_published_layers_under_their_names():
     state = DeepStorm().state_dict()
     channels = [1, 32, 64, 128, 512, 128, 64, 32]
-    for number, (n_in, n_out) in enumerate(zip(channels, channels[1:], strict=False), start=1):
+    for number, (n_in, n_out) in enumerate(pairwise(channels), start=1):
         assert state[f"F{number}.conv.weight"].shape == (n_out, n_in, 3, 3)
         assert state[f"F{number}.norm.weight"].shape == (n_out,)
         assert f"F{number}.conv.bias" not in state

@@ -79,7 +79,9 @@ def test_patches_of_a_batch_are_counted_as_frames_are() -> None:
     assert counts.shape == (3, 1, 128, 96)
     for k in range(3):
         chosen = is_labelled[k]
-        labels = MovieLabels(np.ones(chosen.sum(), dtype=np.int64), x_px[k, chosen], y_px[k, chosen])
+        labels = MovieLabels(
+            np.ones(chosen.sum(), dtype=np.int64), x_px[k, chosen], y_px[k, chosen]
+        )
         expected = labels.count(Window(1, 0, 0, 16, 12), upscaling=8)
         np.testing.assert_array_equal(counts[k, 0].numpy(), expected)
 

@@ -156,7 +156,7 @@ def test_two_trainings_with_one_seed_are_the_same_and_with_another_not(
 
 
 def test_a_folder_with_another_training_is_refused(whole, small_recipe):
-    with pytest.raises(OutputError, match="holds a training already.*--resume"):
+    with pytest.raises(OutputError, match=r"holds a training already.*--resume"):
         train(small_recipe(), whole.run_dir)
 
 
@@ -255,7 +255,7 @@ def test_a_learning_rate_far_too_high_never_leaves_a_broken_checkpoint(tmp_path,
     recipe = small_recipe(
         fit__learning_rate=1e30, fit__schedule="constant", fit__clip_norm=0, fit__steps_per_epoch=1
     )
-    with pytest.raises(TrainingError, match="step|epoch"):
+    with pytest.raises(TrainingError, match=r"step|epoch"):
         train(recipe, tmp_path / "run")
     for path in (tmp_path / "run" / "checkpoints").iterdir():
         state = torch.load(path, weights_only=True)["state_dict"]
@@ -290,7 +290,7 @@ def test_a_constant_output_ends_the_training(tmp_path, network_file, small_recip
 
 def test_a_network_that_fails_on_its_patches_is_refused(tmp_path, network_file, small_recipe):
     network = network_file("x.view(-1)[:10]")
-    with pytest.raises(RecipeError, match="task.upscaling"):
+    with pytest.raises(RecipeError, match=r"task.upscaling"):
         train(small_recipe(**network), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
