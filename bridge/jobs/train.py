@@ -42,7 +42,7 @@ class Train(Job):
     table: str = ""
     """Localizations in this movie, as ThunderSTORM exports them."""
     pixel_size_nm: Annotated[float, Field(ge=0, le=10_000)] = 0.0
-    """Edge of a camera pixel of the movie; 0 takes it from the table's protocol or the stack."""
+    """Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe."""
     simulate: Literal["auto", "always", "never"] = "auto"
     """Whether to learn from a simulation too; auto: only where there is no movie."""
     like: str = ""
@@ -88,6 +88,8 @@ class Train(Job):
                 changes["data.preset"] = None
         if self.like:
             changes["data.like"] = str(Path(self.like).absolute())
+        if self.pixel_size_nm and not self.stack:
+            changes["data.simulation.camera.pixel_size_nm"] = self.pixel_size_nm
         if self.minutes:
             changes["fit.minutes"] = self.minutes
         if self.steps:

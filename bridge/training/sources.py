@@ -290,11 +290,6 @@ def open_sources(recipe: Recipe, *, stride: int) -> Sources:
         found = f"{data.patch_px} px"
         raise RecipeError("data.patch_px", found, f"a multiple of {stride}, as the network needs")
     conditions, notes = recipe.conditions, []
-    if conditions is not None and data.like is not None:
-        table = read_table(data.like)
-        likeness = conditions_like(table, conditions)
-        conditions = likeness.settings
-        notes += [*table.attrs.get("warnings", []), *likeness.notes]
     fields: dict[Use, list[Field]] = {"training": [], "validation": []}
     for movie in data.movies:
         opened = _Movie(movie)
@@ -302,6 +297,11 @@ def open_sources(recipe: Recipe, *, stride: int) -> Sources:
         for use in fields:
             fields[use].append(opened.field(use, data))
     sizes = [field.pixel_size_nm for field in fields["training"]]
+    if conditions is not None and data.like is not None:
+        table = read_table(data.like, pixel_size_nm=sizes[0] if sizes else None)
+        likeness = conditions_like(table, conditions)
+        conditions = likeness.settings
+        notes += [*table.attrs.get("warnings", []), *likeness.notes]
     sizes += [conditions.camera.pixel_size_nm] if conditions is not None else []
     if max(sizes) > (1 + _SAME_PIXEL) * min(sizes):
         found = "pixels of " + " and ".join(f"{size:g} nm" for size in sorted(set(sizes)))
