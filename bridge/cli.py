@@ -10,7 +10,6 @@ error through with its trace. Importing this loads no array or network library.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -22,9 +21,10 @@ from types import FrameType
 from typing import Final
 
 from bridge import __version__
-from bridge.errors import Cancelled, InputError, RunError, ZooBridgeError
+from bridge.errors import Cancelled, InputError, ZooBridgeError
 from bridge.jobs import status
 from bridge.jobs.base import Result
+from bridge.jobs.collect import collected_warnings
 from bridge.jobs.help import job_help, overview
 from bridge.jobs.registry import JOBS, load_job
 from bridge.jobs.streams import guarded_stdout
@@ -69,16 +69,12 @@ def main(argv: Sequence[str] | None = None, *, jobs: Mapping[tuple[str, ...], st
     return ending.exit_code
 
 
-class UnexpectedError(RunError):
-    """A mistake in zoobridge itself, or in something it calls; the log file has the trace."""
-
-
 def _run(words: list[str], jobs: Mapping[tuple[str, ...], str]) -> _Ending:
     """Do what the words ask for; every way it can end leads to an ending."""
     started = time.monotonic()
     command = _command(words, jobs)
     name = " ".join(command) or None
-    with _collected_warnings() as warnings:
+    with collected_warnings() as warnings:
         try:
             with _known_errors(words):
                 information = _information(words, command, jobs)
@@ -143,7 +139,9 @@ def _known_errors(words: Sequence[str]) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if os.environ.get("ZOOBRIDGE_DEBUG", "0") not in ("", "0"):
             raise
-        raise _unexpected(error, words) from error
+        from bridge.jobs.crash import unexpected  # noqa: PLC0415 - needed only here
+
+        raise unexpected(error, words) from error
 
 
 def _no_command(words: Sequence[str], jobs: Mapping[tuple[str, ...], str]) -> InputError:
@@ -158,18 +156,6 @@ def _no_command(words: Sequence[str], jobs: Mapping[tuple[str, ...], str]) -> In
     call = " ".join(["zoobridge", *words[:1]] if group else ["zoobridge"])
     return InputError(
         "zoobridge", found, "one of " + ", ".join(sorted(known)), remedy or f"See {call} --help."
-    )
-
-
-def _unexpected(error: BaseException, words: Sequence[str]) -> UnexpectedError:
-    """Write the trace to a log file, and say where it is."""
-    from bridge.jobs.crash import write_crash_log  # noqa: PLC0415 - needed only here
-
-    log_path = write_crash_log(error, words)
-    return UnexpectedError(
-        "zoobridge",
-        f"{type(error).__name__}: {error}",
-        remedy=f"This is a bug; please report it with the log file {log_path}.",
     )
 
 
@@ -199,33 +185,6 @@ def _stoppable() -> Iterator[Progress]:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _collected_warnings() -> Iterator[list[str]]:
-    """Collect what ``bridge`` logs as a warning, and keep a library's chatter down."""
-    os.environ.setdefault("LOGURU_LEVEL", "WARNING")  # bioimageio logs every step otherwise
-    collector = _Collector()
-    logger = logging.getLogger("bridge")
-    logger.addHandler(collector)
-    try:
-        yield collector.texts
-    finally:
-        logger.removeHandler(collector)
-
-
-class _Collector(logging.Handler):
-    """Keep the warnings of a run, each once."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record's text."""
-        text = record.getMessage()
-        if text not in self.texts:
-            self.texts.append(text)
 
 
 def _tell_result(result: Result, warnings: Sequence[str]) -> None:

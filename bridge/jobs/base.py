@@ -29,12 +29,20 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from bridge.errors import ZooBridgeError
 from bridge.progress import Progress
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bridge.runtime.ready import ReadyModels
 
 
 class Table(BaseModel):
@@ -87,6 +95,9 @@ class Job(BaseModel):
     """Words of the shell command, as in ``("models", "list")``."""
     positional: ClassVar[tuple[str, ...]] = ()
     """Fields that the shell also takes without their option's name, in this order."""
+    shown: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Fields for results that ImageJ shows rather than keeps where a user leaves them empty, each
+    with the ending of the temporary file that is opened."""
 
     @abstractmethod
     def run(self, progress: Progress) -> Result:
@@ -117,3 +128,54 @@ class Job(BaseModel):
     def help_text(cls) -> str:
         """Give the class's whole docstring, without its indentation."""
         return inspect.cleandoc(cls.__doc__ or "")
+
+
+@dataclass(frozen=True)
+class OpenImage:
+    """An image that a program has open."""
+
+    image: xr.DataArray
+    """Dims a subset of t c z y x, in this order."""
+    title: str
+    """Its name for people."""
+
+
+@dataclass(frozen=True)
+class OnImage:
+    """What a job on an open image gives back."""
+
+    result: Result
+    images: Mapping[str, xr.DataArray] = field(default_factory=dict)
+    """Result images by title; none where they were written to a file."""
+
+
+class ImageJob(Job):
+    """A job on one image, of a file or open in a program; it has ``input`` and ``output``."""
+
+    @abstractmethod
+    def run_on(
+        self, opened: OpenImage, models: ReadyModels, progress: Progress, *, keep: bool
+    ) -> OnImage:
+        """Do the work on an open image; ``input`` is only its name.
+
+        Parameters
+        ----------
+        opened : OpenImage
+            The image.
+        models : ReadyModels
+            Models kept from before.
+        progress : Progress
+            Told of every step; raises ``Cancelled`` when the user wants to stop.
+        keep : bool
+            Whether ``output`` is to be written; otherwise result images are given back.
+
+        Returns
+        -------
+        OnImage
+            Result, and images to show.
+
+        Raises
+        ------
+        ZooBridgeError
+            The job cannot be done.
+        """

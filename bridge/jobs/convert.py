@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue
@@ -26,6 +28,7 @@ class Convert(Job):
 
     label: ClassVar[str] = "ZooBridge Convert"
     command: ClassVar[tuple[str, ...]] = ("convert",)
+    shown: ClassVar[Mapping[str, str]] = MappingProxyType({"output": ".csv"})
 
     input: list[str]
     """Tables: CSV or other text, or HDF5."""

@@ -14,6 +14,29 @@ from pathlib import Path
 import platformdirs
 
 from bridge import __version__
+from bridge.errors import RunError
+
+
+class UnexpectedError(RunError):
+    """A mistake in zoobridge itself, or in something it calls; the log file has the trace."""
+
+
+def unexpected(error: BaseException, words: Sequence[str]) -> UnexpectedError:
+    """Write the trace to a log file, and give an error that says where it is.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised.
+    words : sequence of str
+        The command's words.
+    """
+    log_path = write_crash_log(error, words)
+    return UnexpectedError(
+        "zoobridge",
+        f"{type(error).__name__}: {error}",
+        remedy=f"This is a bug; please report it with the log file {log_path}.",
+    )
 
 
 def write_crash_log(error: BaseException, words: Sequence[str]) -> Path:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from bridge.jobs.base import Job, Result
+from bridge.jobs.base import ImageJob, OnImage, OpenImage, Result
 from bridge.progress import Progress
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from bridge.runtime.ready import ReadyModels
     from bridge.smlm.localize_movie import Localized
 
 _ENDINGS = (".csv", ".txt", ".hdf5", ".h5")
 
 
-class Localize(Job):
+class Localize(ImageJob):
     """Localize the emitters of a movie with a model that gives heatmaps.
 
     The model runs frame by frame; each peak of its output becomes a row of a table that
@@ -27,6 +30,7 @@ class Localize(Job):
 
     label: ClassVar[str] = "ZooBridge Localize"
     command: ClassVar[tuple[str, ...]] = ("localize",)
+    shown: ClassVar[Mapping[str, str]] = MappingProxyType({"output": ".csv"})
 
     model: str
     """Folder, zip, rdf.yaml or installed name of a package, such as deep-storm."""
@@ -61,19 +65,33 @@ class Localize(Job):
 
     def run(self, progress: Progress) -> Result:
         """Open the package, run it on the movie, and write table and report."""
+        from bridge.images.read import open_image
+        from bridge.runtime.ready import ReadyModels
+
+        def movie() -> xr.DataArray:
+            return open_image(self.input, axes=self.axes or None)
+
+        return self._localize(movie, ReadyModels(), progress)
+
+    def run_on(
+        self, opened: OpenImage, models: ReadyModels, progress: Progress, *, keep: bool
+    ) -> OnImage:
+        """Localize in an open movie; the table is a file in any case."""
+        return OnImage(self._localize(lambda: opened.image, models, progress))
+
+    def _localize(
+        self, open_movie: Callable[[], xr.DataArray], models: ReadyModels, progress: Progress
+    ) -> Result:
         import time
 
-        from bridge.images.read import open_image
-        from bridge.runtime.predict import Predictor, Settings
+        from bridge.runtime.predict import Settings
         from bridge.smlm.localize import Threshold
         from bridge.smlm.localize_movie import localize_movie, read_heatmap
         from bridge.smlm.table import write_table
-        from bridge.zoo.package import open_package
 
         started = time.time()
         threshold = Threshold.parse(self.threshold, what="--threshold")
         self._check_output()
-        package = open_package(self.model)
         settings = Settings(
             tile=self.tile,
             batch=self.batch,
@@ -83,9 +101,10 @@ class Localize(Job):
             channel=self.channel,
             trust=self.trust,
         )
-        predictor = Predictor(package, settings)
+        predictor = models.predictor(self.model, settings)
+        package = predictor.package
         read_heatmap(package, predictor.geometry)  # what can't be done is said before the rest
-        movie = open_image(self.input, axes=self.axes or None)
+        movie = open_movie()
         found = localize_movie(
             predictor,
             movie,

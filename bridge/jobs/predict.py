@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from bridge.jobs.base import Job, Result
+from bridge.jobs.base import ImageJob, OnImage, OpenImage, Result
 from bridge.progress import Progress
 
 if TYPE_CHECKING:
     from bridge.runtime.files import FileResult
-    from bridge.runtime.predict import Settings
+    from bridge.runtime.predict import Outcome, OutputSpec, Settings
+    from bridge.runtime.ready import ReadyModels
 
 
-class Predict(Job):
+class Predict(ImageJob):
     """Run a model package on images of any size.
 
     The images are cut into tiles that fit the memory, such that the result is the same as if each
@@ -24,6 +27,7 @@ class Predict(Job):
 
     label: ClassVar[str] = "ZooBridge Predict"
     command: ClassVar[tuple[str, ...]] = ("predict",)
+    shown: ClassVar[Mapping[str, str]] = MappingProxyType({"output": ".tif"})
 
     model: str
     """Folder, zip, rdf.yaml or installed name of a BioImage Model Zoo package."""
@@ -90,6 +94,60 @@ class Predict(Job):
             results = predict_many(predictor, orders, options, progress)
         report = write_report(self._report_path(results), results, started=started)
         return _summarise(results, str(report), time.time() - started, package.name)
+
+    def run_on(
+        self, opened: OpenImage, models: ReadyModels, progress: Progress, *, keep: bool
+    ) -> OnImage:
+        """Run the package on an open image."""
+        import time
+
+        from bridge.errors import InputError
+        from bridge.jobs.titles import result_title
+        from bridge.runtime.blocks import ArraySink
+        from bridge.runtime.files import FileOptions, Order, predict_to_file, write_report
+
+        started = time.time()
+        predictor = models.predictor(self.model, self._settings())
+        names = [t.name for t in predictor.geometry.inputs]
+        if len(names) > 1:
+            raise InputError(
+                self.model,
+                f"needs {len(names)} images, and one is open",
+                "input with " + ";".join(f"{name}=FILE" for name in names),
+                "Save the images, and give their files.",
+            )
+        images = {names[0]: opened.image}
+        if keep:
+            order = Order({names[0]: Path(opened.title)}, self.output)
+            options = FileOptions(overwrite=self.overwrite)
+            written = [predict_to_file(predictor, images, order, options, progress)]
+            report = write_report(self._report_path(written), written, started=started)
+            seconds = time.time() - started
+            return OnImage(_summarise(written, str(report), seconds, predictor.package.name))
+        sinks: dict[str, ArraySink] = {}
+
+        def sink(spec: OutputSpec) -> ArraySink:
+            sinks[spec.name] = ArraySink(spec.name, spec.dims, spec.shape, spec.dtype, spec.attrs)
+            return sinks[spec.name]
+
+        outcome = predictor.run(images, sink, progress)
+        is_one = len(sinks) == 1
+        found = {
+            result_title(opened.title, self.model, "" if is_one else name): made.image
+            for name, made in sinks.items()
+        }
+        return OnImage(self._describe(outcome, list(found), opened.title), found)
+
+    def _describe(self, outcome: Outcome, titles: list[str], title: str) -> Result:
+        run = outcome.report
+        return Result(
+            outputs={"images": list(titles)},
+            warnings=outcome.warnings,
+            summary=[
+                f"{run['package']['name']} ran on {title}: {run['tiles']['count']} tiles, "
+                f"{run['engine']['name']} on {run['engine']['device']}, {run['seconds']:.1f} s."
+            ],
+        )
 
     def _settings(self) -> Settings:
         from bridge.runtime.predict import Settings

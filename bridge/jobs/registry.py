@@ -26,12 +26,16 @@ JOBS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("train",): "bridge.jobs.train:Train",
         ("package",): "bridge.jobs.train:PackageRun",
         ("doctor",): "bridge.jobs.doctor:Doctor",
+        ("fiji", "launchers"): "bridge.fiji.jobs:FijiLaunchers",
     }
 )
 """Command words to ``module:Class``, in the order of the help."""
 
 GROUPS: Final[Mapping[str, str]] = MappingProxyType(
-    {"models": "See, check and install model packages."}
+    {
+        "models": "See, check and install model packages.",
+        "fiji": "Install zoobridge into Fiji, and run its macros.",
+    }
 )
 """First words that several commands share, with their help."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue
@@ -40,6 +42,7 @@ class Render(Job):
 
     label: ClassVar[str] = "ZooBridge Render"
     command: ClassVar[tuple[str, ...]] = ("render",)
+    shown: ClassVar[Mapping[str, str]] = MappingProxyType({"output": ".tif"})
 
     table: Path
     """Localizations: a table of ThunderSTORM, Picasso, DECODE and others."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -45,6 +47,7 @@ class Simulate(Job):
 
     label: ClassVar[str] = "ZooBridge Simulate"
     command: ClassVar[tuple[str, ...]] = ("simulate",)
+    shown: ClassVar[Mapping[str, str]] = MappingProxyType({"output": ".tif"})
 
     output: Path
     """Movie to write (.tif or .zarr); the other files get its name."""

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from bridge import __version__
@@ -140,8 +141,7 @@ def predict_file(
             "Start without --resume; or write the stack of frames, which can be resumed.",
         )
     names = [t.name for t in predictor.geometry.outputs]
-    paths = output_paths(order.output, names)
-    for path in paths.values():
+    for path in output_paths(order.output, names).values():
         for source in order.inputs.values():
             if path.resolve() == Path(source).resolve():
                 raise OutputError(
@@ -152,6 +152,42 @@ def predict_file(
                 )
     images = {n: open_image(p, axes=options.axes or None) for n, p in order.inputs.items()}
     identity = " ".join(_identity(Path(p)) for p in order.inputs.values())
+    return predict_to_file(predictor, images, order, options, progress, identity=identity)
+
+
+def predict_to_file(
+    predictor: Predictor,
+    images: Mapping[str, xr.DataArray],
+    order: Order,
+    options: FileOptions,
+    progress: Progress = silent,
+    *,
+    identity: str = "",
+) -> FileResult:
+    """Run a package on opened images and write its outputs.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The package.
+    images : mapping
+        Per input name.
+    order : Order
+        Where the outputs go; its inputs name the images in the report.
+    options : FileOptions
+        How to write.
+    progress : Progress
+        Told after every batch of tiles.
+    identity : str
+        Names the content of the images; without it an interrupted run can't be continued.
+
+    Raises
+    ------
+    ZooBridgeError
+        Anything that went wrong; no output of the final name is left then.
+    """
+    paths = output_paths(order.output, [t.name for t in predictor.geometry.outputs])
+    can_resume = bool(identity) and not predictor.settings.sum
 
     def sink(spec: OutputSpec) -> AbstractContextManager[Sink]:
         key = hashlib.sha256(f"{__version__} {identity} {spec.fingerprint}".encode()).hexdigest()
@@ -164,7 +200,7 @@ def predict_file(
             channel_names=spec.attrs.get("channel_names"),
             frame_interval_s=spec.attrs.get("frame_interval_s"),
             overwrite=options.overwrite,
-            key="" if predictor.settings.sum else key,
+            key=key if can_resume else "",
             resume=options.resume,
         )
         return _FileSink(writer, spec.dtype)
