@@ -1,0 +1,50 @@
+// Made by `zoobridge fiji launchers` from the job `localize`; changes here are lost.
+#@script(label="ZooBridge Localize", headless=true)
+#@ String (label="Model", description="Folder, zip, rdf.yaml or installed name of a package, such as deep-storm.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") model
+#@ String (label="Input", description="Movie of raw camera frames (TIFF, OME-Zarr, .npy).", visibility=INVISIBLE, required=false, persist=false, value="") input
+#@ String (label="Output", description="Table to write (.csv or .hdf5).", visibility=INVISIBLE, required=false, persist=false, value="") output
+#@ String (label="Threshold", description="How high a peak must be: auto, a share of the typical peak (20%), or a value (2.5).", visibility=INVISIBLE, required=false, persist=false, value="auto") threshold
+#@ String (label="Radius px", description="Pixels of the heatmap around a peak that belong to it; 0 takes about 40 nm, 1 to 3.", visibility=INVISIBLE, required=false, persist=false, value="0") radius_px
+#@ String (label="Pixel size nm", description="Edge of a camera pixel in nm; 0 takes what the movie says.", visibility=INVISIBLE, required=false, persist=false, value="0") pixel_size_nm
+#@ String (label="Tile", description="Longest tile edge in camera pixels; 0 chooses one that fits the memory.", visibility=INVISIBLE, required=false, persist=false, value="0") tile
+#@ String (label="Batch", description="Tiles run at once; 0 chooses.", visibility=INVISIBLE, required=false, persist=false, value="0") batch
+#@ String (label="Device", description="Where to compute: auto, cpu, cuda, cuda:1 or mps.", visibility=INVISIBLE, required=false, persist=false, value="auto") device
+#@ String (label="Engine", description="Who computes; auto takes the fastest that the package and this machine have.", visibility=INVISIBLE, required=false, persist=false, value="auto") engine
+#@ String (label="Precision", description="Arithmetic; the shorter ones are faster and less exact.", visibility=INVISIBLE, required=false, persist=false, value="float32") precision
+#@ String (label="Axes", description="Axes of the movie, such as tyx, where the file doesn't say or says it wrong.", visibility=INVISIBLE, required=false, persist=false, value="") axes
+#@ String (label="Channel", description="Channel to use, from 1; 0 uses all.", visibility=INVISIBLE, required=false, persist=false, value="0") channel
+#@ String (label="Trust", description="Let the package run code of its own (remembered for this content).", visibility=INVISIBLE, required=false, persist=false, value="false") trust
+#@ String (label="Overwrite", description="Replace a table that is there.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
+def form = [
+    [name: "model", type: "text", value: "deep-storm", choices: [], help: "Folder, zip, rdf.yaml or installed name of a package, such as deep-storm.", low: null, high: null],
+    [name: "input", type: "path", value: "", choices: [], help: "Movie of raw camera frames (TIFF, OME-Zarr, .npy).", low: null, high: null],
+    [name: "output", type: "path", value: "", choices: [], help: "Table to write (.csv or .hdf5).", low: null, high: null],
+    [name: "threshold", type: "text", value: "auto", choices: [], help: "How high a peak must be: auto, a share of the typical peak (20%), or a value (2.5).", low: null, high: null],
+    [name: "radius_px", type: "whole", value: "0", choices: [], help: "Pixels of the heatmap around a peak that belong to it; 0 takes about 40 nm, 1 to 3.", low: 0, high: 100],
+    [name: "pixel_size_nm", type: "number", value: "0", choices: [], help: "Edge of a camera pixel in nm; 0 takes what the movie says.", low: 0, high: 100000],
+    [name: "tile", type: "whole", value: "0", choices: [], help: "Longest tile edge in camera pixels; 0 chooses one that fits the memory.", low: 0, high: 1000000],
+    [name: "batch", type: "whole", value: "0", choices: [], help: "Tiles run at once; 0 chooses.", low: 0, high: 4096],
+    [name: "device", type: "text", value: "auto", choices: [], help: "Where to compute: auto, cpu, cuda, cuda:1 or mps.", low: null, high: null],
+    [name: "engine", type: "choice", value: "auto", choices: ["auto", "openvino", "onnxruntime", "torch", "torchscript"], help: "Who computes; auto takes the fastest that the package and this machine have.", low: null, high: null],
+    [name: "precision", type: "choice", value: "float32", choices: ["float32", "bfloat16", "float16"], help: "Arithmetic; the shorter ones are faster and less exact.", low: null, high: null],
+    [name: "axes", type: "text", value: "", choices: [], help: "Axes of the movie, such as tyx, where the file doesn't say or says it wrong.", low: null, high: null],
+    [name: "channel", type: "whole", value: "0", choices: [], help: "Channel to use, from 1; 0 uses all.", low: 0, high: null],
+    [name: "trust", type: "flag", value: "false", choices: [], help: "Let the package run code of its own (remembered for this content).", low: null, high: null],
+    [name: "overwrite", type: "flag", value: "false", choices: [], help: "Replace a table that is there.", low: null, high: null],
+]
+def values = [model: model, input: input, output: output, threshold: threshold, radius_px: radius_px, pixel_size_nm: pixel_size_nm, tile: tile, batch: batch, device: device, engine: engine, precision: precision, axes: axes, channel: channel, trust: trust, overwrite: overwrite]
+def file = [System.getProperty("ij.dir"), ij.IJ.getDir("imagej")].findAll { it }
+    .collect { new File(it, "zoobridge/ZooBridge.groovy") }.find { it.isFile() }
+if (file == null) {
+    ij.IJ.log("ZooBridge: zoobridge/ZooBridge.groovy is missing in this Fiji. "
+        + "In a terminal, run zoobridge fiji install.")
+    ij.Macro.abort()
+    return
+}
+def kept = ij.IJ.getProperty("zoobridge.client")
+if (kept == null || kept.date != file.lastModified()) {
+    def type = new GroovyClassLoader(getClass().classLoader).parseClass(file)
+    kept = [date: file.lastModified(), client: type.getDeclaredConstructor().newInstance()]
+    ij.IJ.setProperty("zoobridge.client", kept)
+}
+kept.client.run("localize", "ZooBridge Localize", form, values)

@@ -1,0 +1,35 @@
+// Made by `zoobridge fiji launchers` from all jobs; changes here are lost.
+#@script(label="ZooBridge Macro Extensions", headless=true)
+def functions = [
+    zooPredict: "predict",
+    zooDemo: "demo",
+    zooLocalize: "localize",
+    zooRender: "render",
+    zooConvert: "convert",
+    zooSimulate: "simulate",
+    zooEvaluate: "evaluate",
+    zooModelsList: "models list",
+    zooModelsInfo: "models info",
+    zooModelsCheck: "models check",
+    zooModelsAdd: "models add",
+    zooModelsRemove: "models remove",
+    zooTrain: "train",
+    zooPackage: "package",
+    zooDoctor: "doctor",
+    zooModels: "models list",
+]
+def file = [System.getProperty("ij.dir"), ij.IJ.getDir("imagej")].findAll { it }
+    .collect { new File(it, "zoobridge/ZooBridge.groovy") }.find { it.isFile() }
+if (file == null) {
+    ij.IJ.log("ZooBridge: zoobridge/ZooBridge.groovy is missing in this Fiji. "
+        + "In a terminal, run zoobridge fiji install.")
+    ij.Macro.abort()
+    return
+}
+def kept = ij.IJ.getProperty("zoobridge.client")
+if (kept == null || kept.date != file.lastModified()) {
+    def type = new GroovyClassLoader(getClass().classLoader).parseClass(file)
+    kept = [date: file.lastModified(), client: type.getDeclaredConstructor().newInstance()]
+    ij.IJ.setProperty("zoobridge.client", kept)
+}
+kept.client.extend(functions)

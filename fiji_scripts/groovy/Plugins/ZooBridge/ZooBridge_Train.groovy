@@ -1,0 +1,46 @@
+// Made by `zoobridge fiji launchers` from the job `train`; changes here are lost.
+#@script(label="ZooBridge Train", headless=true)
+#@ String (label="Output", description="Folder of the run; made if missing.", visibility=INVISIBLE, required=false, persist=false, value="") output
+#@ String (label="Recipe", description="Recipe (YAML), or the name of one: deep-storm, deep-storm-original, dsir.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") recipe
+#@ String (label="Stack", description="Movie to learn from, TIFF; its right half judges.", visibility=INVISIBLE, required=false, persist=false, value="") stack
+#@ String (label="Table", description="Localizations in this movie, as ThunderSTORM exports them.", visibility=INVISIBLE, required=false, persist=false, value="") table
+#@ String (label="Pixel size nm", description="Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0") pixel_size_nm
+#@ String (label="Simulate", description="Whether to learn from a simulation too; auto: only where there is no movie.", visibility=INVISIBLE, required=false, persist=false, value="auto") simulate
+#@ String (label="Like", description="Table whose density, photons, widths and background the simulation takes over.", visibility=INVISIBLE, required=false, persist=false, value="") like
+#@ String (label="Minutes", description="Length of the training; 0 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="0") minutes
+#@ String (label="Steps", description="Length in steps; 0 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="0") steps
+#@ String (label="Seed", description="Seed of weights and data; -1 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="-1") seed
+#@ String (label="Device", description="Where to train.", visibility=INVISIBLE, required=false, persist=false, value="auto") device
+#@ String (label="Change", description="Other values of the recipe, KEY=VALUE, such as fit.learning_rate=0.001.", visibility=INVISIBLE, required=false, persist=false, value="") change
+#@ String (label="Resume", description="Go on with the run in the folder.", visibility=INVISIBLE, required=false, persist=false, value="false") resume
+def form = [
+    [name: "output", type: "path", value: "", choices: [], help: "Folder of the run; made if missing.", low: null, high: null],
+    [name: "recipe", type: "text", value: "deep-storm", choices: [], help: "Recipe (YAML), or the name of one: deep-storm, deep-storm-original, dsir.", low: null, high: null],
+    [name: "stack", type: "text", value: "", choices: [], help: "Movie to learn from, TIFF; its right half judges.", low: null, high: null],
+    [name: "table", type: "text", value: "", choices: [], help: "Localizations in this movie, as ThunderSTORM exports them.", low: null, high: null],
+    [name: "pixel_size_nm", type: "number", value: "0", choices: [], help: "Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", low: 0, high: 10000],
+    [name: "simulate", type: "choice", value: "auto", choices: ["auto", "always", "never"], help: "Whether to learn from a simulation too; auto: only where there is no movie.", low: null, high: null],
+    [name: "like", type: "text", value: "", choices: [], help: "Table whose density, photons, widths and background the simulation takes over.", low: null, high: null],
+    [name: "minutes", type: "number", value: "0", choices: [], help: "Length of the training; 0 takes the recipe's.", low: 0, high: 100000],
+    [name: "steps", type: "whole", value: "0", choices: [], help: "Length in steps; 0 takes the recipe's.", low: 0, high: null],
+    [name: "seed", type: "whole", value: "-1", choices: [], help: "Seed of weights and data; -1 takes the recipe's.", low: -1, high: null],
+    [name: "device", type: "choice", value: "auto", choices: ["auto", "cpu", "cuda"], help: "Where to train.", low: null, high: null],
+    [name: "change", type: "list", value: "", choices: [], help: "Other values of the recipe, KEY=VALUE, such as fit.learning_rate=0.001.", low: null, high: null],
+    [name: "resume", type: "flag", value: "false", choices: [], help: "Go on with the run in the folder.", low: null, high: null],
+]
+def values = [output: output, recipe: recipe, stack: stack, table: table, pixel_size_nm: pixel_size_nm, simulate: simulate, like: like, minutes: minutes, steps: steps, seed: seed, device: device, change: change, resume: resume]
+def file = [System.getProperty("ij.dir"), ij.IJ.getDir("imagej")].findAll { it }
+    .collect { new File(it, "zoobridge/ZooBridge.groovy") }.find { it.isFile() }
+if (file == null) {
+    ij.IJ.log("ZooBridge: zoobridge/ZooBridge.groovy is missing in this Fiji. "
+        + "In a terminal, run zoobridge fiji install.")
+    ij.Macro.abort()
+    return
+}
+def kept = ij.IJ.getProperty("zoobridge.client")
+if (kept == null || kept.date != file.lastModified()) {
+    def type = new GroovyClassLoader(getClass().classLoader).parseClass(file)
+    kept = [date: file.lastModified(), client: type.getDeclaredConstructor().newInstance()]
+    ij.IJ.setProperty("zoobridge.client", kept)
+}
+kept.client.run("train", "ZooBridge Train", form, values)

@@ -1,0 +1,39 @@
+#!Python
+# Made by `zoobridge fiji launchers` from all jobs; changes here are lost.
+#@script(label="ZooBridge Macro Extensions", headless=true)
+try:
+    from bridge.fiji.extensions import register
+except (ImportError, SyntaxError) as error:
+    import sys
+
+    if sys.platform.startswith("java"):
+        from ij import IJ, Macro
+    else:
+        from scyjava import jimport
+
+        IJ, Macro = jimport("ij.IJ"), jimport("ij.Macro")
+    IJ.log(
+        "ZooBridge: this Python, %s at %s, cannot load zoobridge (%s). It takes Fiji in Python "
+        "mode, with zoobridge in that Python. In a terminal, run zoobridge fiji install."
+        % (sys.version.split()[0], sys.executable, error)
+    )
+    Macro.abort()
+else:
+    register({
+        "zooPredict": "predict",
+        "zooDemo": "demo",
+        "zooLocalize": "localize",
+        "zooRender": "render",
+        "zooConvert": "convert",
+        "zooSimulate": "simulate",
+        "zooEvaluate": "evaluate",
+        "zooModelsList": "models list",
+        "zooModelsInfo": "models info",
+        "zooModelsCheck": "models check",
+        "zooModelsAdd": "models add",
+        "zooModelsRemove": "models remove",
+        "zooTrain": "train",
+        "zooPackage": "package",
+        "zooDoctor": "doctor",
+        "zooModels": "models list",
+    })

@@ -1,0 +1,25 @@
+#!Python
+# Made by `zoobridge fiji launchers` from the job `models add`; changes here are lost.
+#@script(label="ZooBridge Models Add", headless=true)
+#@ String (label="Path", description="Folder, .zip or YAML file of the package.", visibility=INVISIBLE, required=false, persist=false, value="") path
+#@ String (label="Name", description="Name to give it; empty makes one from the model's name.", visibility=INVISIBLE, required=false, persist=false, value="") name
+#@ String (label="Overwrite", description="Replace an installed package of that name.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
+try:
+    from bridge.fiji.run import run
+except (ImportError, SyntaxError) as error:
+    import sys
+
+    if sys.platform.startswith("java"):
+        from ij import IJ, Macro
+    else:
+        from scyjava import jimport
+
+        IJ, Macro = jimport("ij.IJ"), jimport("ij.Macro")
+    IJ.log(
+        "ZooBridge: this Python, %s at %s, cannot load zoobridge (%s). It takes Fiji in Python "
+        "mode, with zoobridge in that Python. In a terminal, run zoobridge fiji install."
+        % (sys.version.split()[0], sys.executable, error)
+    )
+    Macro.abort()
+else:
+    run("models add", globals())

@@ -1,0 +1,22 @@
+#!Python
+# Made by `zoobridge fiji launchers` from the job `models list`; changes here are lost.
+#@script(label="ZooBridge Models List", headless=true)
+try:
+    from bridge.fiji.run import run
+except (ImportError, SyntaxError) as error:
+    import sys
+
+    if sys.platform.startswith("java"):
+        from ij import IJ, Macro
+    else:
+        from scyjava import jimport
+
+        IJ, Macro = jimport("ij.IJ"), jimport("ij.Macro")
+    IJ.log(
+        "ZooBridge: this Python, %s at %s, cannot load zoobridge (%s). It takes Fiji in Python "
+        "mode, with zoobridge in that Python. In a terminal, run zoobridge fiji install."
+        % (sys.version.split()[0], sys.executable, error)
+    )
+    Macro.abort()
+else:
+    run("models list", globals())

@@ -1,0 +1,25 @@
+#!Python
+# Made by `zoobridge fiji launchers` from the job `package`; changes here are lost.
+#@script(label="ZooBridge Package", headless=true)
+#@ String (label="Input", description="Folder of the run.", visibility=INVISIBLE, required=false, persist=false, value="") input
+#@ String (label="Output", description="Folder of the package; none takes the run's own.", visibility=INVISIBLE, required=false, persist=false, value="") output
+#@ String (label="Overwrite", description="Replace a package that is there.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
+try:
+    from bridge.fiji.run import run
+except (ImportError, SyntaxError) as error:
+    import sys
+
+    if sys.platform.startswith("java"):
+        from ij import IJ, Macro
+    else:
+        from scyjava import jimport
+
+        IJ, Macro = jimport("ij.IJ"), jimport("ij.Macro")
+    IJ.log(
+        "ZooBridge: this Python, %s at %s, cannot load zoobridge (%s). It takes Fiji in Python "
+        "mode, with zoobridge in that Python. In a terminal, run zoobridge fiji install."
+        % (sys.version.split()[0], sys.executable, error)
+    )
+    Macro.abort()
+else:
+    run("package", globals())

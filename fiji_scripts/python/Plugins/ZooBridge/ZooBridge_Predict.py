@@ -1,0 +1,39 @@
+#!Python
+# Made by `zoobridge fiji launchers` from the job `predict`; changes here are lost.
+#@script(label="ZooBridge Predict", headless=true)
+#@ String (label="Model", description="Folder, zip, rdf.yaml or installed name of a BioImage Model Zoo package.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") model
+#@ String (label="Input", description="Images: files or folders (TIFF, OME-Zarr, PNG, .npy); NAME=FILE for several inputs.", visibility=INVISIBLE, required=false, persist=false, value="") input
+#@ String (label="Output", description="File (.tif or .zarr) or folder for the result.", visibility=INVISIBLE, required=false, persist=false, value="") output
+#@ String (label="Tile", description="Longest tile edge in input pixels; 0 chooses one that fits the memory.", visibility=INVISIBLE, required=false, persist=false, value="0") tile
+#@ String (label="Halo", description="Input pixels read around each tile; -1 takes what the network needs.", visibility=INVISIBLE, required=false, persist=false, value="-1") halo
+#@ String (label="Batch", description="Tiles run at once; 0 chooses.", visibility=INVISIBLE, required=false, persist=false, value="0") batch
+#@ String (label="Device", description="Where to compute: auto, cpu, cuda, cuda:1 or mps.", visibility=INVISIBLE, required=false, persist=false, value="auto") device
+#@ String (label="Engine", description="Who computes; auto takes the fastest that the package and this machine have.", visibility=INVISIBLE, required=false, persist=false, value="auto") engine
+#@ String (label="Precision", description="Arithmetic; the shorter ones are faster and less exact.", visibility=INVISIBLE, required=false, persist=false, value="float32") precision
+#@ String (label="Axes", description="Axes of the image files, such as tyx, where they don't say or say it wrong.", visibility=INVISIBLE, required=false, persist=false, value="") axes
+#@ String (label="Channel", description="Channel to use, from 1; 0 uses all.", visibility=INVISIBLE, required=false, persist=false, value="0") channel
+#@ String (label="Sum", description="Add up the outputs of all frames of a movie, and write one image.", visibility=INVISIBLE, required=false, persist=false, value="false") sum
+#@ String (label="Trust", description="Let the package run code of its own (remembered for this content).", visibility=INVISIBLE, required=false, persist=false, value="false") trust
+#@ String (label="Overwrite", description="Replace a result that is there.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
+#@ String (label="Resume", description="Continue an interrupted run; a sum always starts afresh.", visibility=INVISIBLE, required=false, persist=false, value="false") resume
+#@ String (label="Report", description="File for the report; empty puts it beside the result.", visibility=INVISIBLE, required=false, persist=false, value="") report
+#@ String (label="Cluster", description="Address of a dask scheduler that gets the images; empty computes here.", visibility=INVISIBLE, required=false, persist=false, value="") cluster
+try:
+    from bridge.fiji.run import run
+except (ImportError, SyntaxError) as error:
+    import sys
+
+    if sys.platform.startswith("java"):
+        from ij import IJ, Macro
+    else:
+        from scyjava import jimport
+
+        IJ, Macro = jimport("ij.IJ"), jimport("ij.Macro")
+    IJ.log(
+        "ZooBridge: this Python, %s at %s, cannot load zoobridge (%s). It takes Fiji in Python "
+        "mode, with zoobridge in that Python. In a terminal, run zoobridge fiji install."
+        % (sys.version.split()[0], sys.executable, error)
+    )
+    Macro.abort()
+else:
+    run("predict", globals())
