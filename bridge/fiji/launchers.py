@@ -16,12 +16,13 @@ Nothing here needs Java. ``zoobridge fiji launchers`` writes them, ``--check`` c
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
 
 from bridge.jobs.base import Job
+from bridge.jobs.desk import INPUT, MODEL, OUTPUT, defaults
 from bridge.jobs.options import Option, fields_of
 from bridge.jobs.registry import JOBS, load_job
 
@@ -36,13 +37,13 @@ MENU_DIR: Final = "Plugins/ZooBridge"
 CLIENT: Final = "zoobridge/ZooBridge.groovy"
 """Where a Fiji keeps what all Groovy launchers share."""
 
+EXTENSIONS: Final = "ZooBridge Macro Extensions"
+"""The one launcher without a job: gives a macro functions with return values."""
+
 RENEW: Final = "zoobridge fiji launchers"
 """The command that writes the launchers."""
 
-_FIRST: Final = ("model", "input", "output")
-_DEFAULTS: Final = MappingProxyType({"model": "deep-storm", "input": "", "output": ""})
-"""In Fiji the input is the active image, and the output is shown."""
-
+_FIRST: Final = (MODEL, INPUT, OUTPUT)
 _SUFFIXES: Final[Mapping[Language, str]] = MappingProxyType({"groovy": "groovy", "python": "py"})
 _COMMENTS: Final[Mapping[Language, str]] = MappingProxyType({"groovy": "//", "python": "#"})
 
@@ -62,7 +63,7 @@ def launchers(language: Language) -> dict[str, str]:
     """
     write: Callable[[type[Job]], str] = {"groovy": _groovy, "python": _python}[language]
     texts = {job.label: write(job) for job in _jobs()}
-    texts["ZooBridge Macro Extensions"] = _extensions(language)
+    texts[EXTENSIONS] = _extensions(language)
     suffix = _SUFFIXES[language]
     return {f"{MENU_DIR}/{_.replace(' ', '_')}.{suffix}": text for _, text in texts.items()}
 
@@ -132,29 +133,10 @@ def ordered_fields(job: type[Job]) -> list[Option]:
     return sorted(fields, key=lambda field: first.get(field.name, len(first)))
 
 
-def default_text(field: Option) -> str:
-    """Write a field's default as a macro would; empty where there is none.
-
-    Parameters
-    ----------
-    field : Option
-        The field.
-
-    Returns
-    -------
-    str
-        ``true``, ``512``, ``0.25``; items of a list with ``;`` between them.
-    """
-    default = _DEFAULTS.get(field.name, field.default)
-    if default is None:
-        return ""
-    if isinstance(default, bool):
-        return str(default).lower()
-    if isinstance(default, list):
-        return ";".join(default)
-    if isinstance(default, float) and default.is_integer():
-        return str(int(default))
-    return str(default)
+def default_texts(job: type[Job]) -> dict[str, str]:
+    """Give each field's default as a macro would write it; the output is shown rather than kept."""
+    texts = defaults(job)
+    return texts | {name: "" for name in texts if name == OUTPUT}
 
 
 def _commands() -> list[tuple[str, ...]]:
@@ -169,16 +151,15 @@ def _jobs() -> list[type[Job]]:
 # ---- Headers, the same in both languages ----
 
 
-def _header(language: Language, made_from: str, label: str, fields: Iterable[Option]) -> list[str]:
+def _header(language: Language, made_from: str, label: str) -> list[str]:
     note = f"Made by `{RENEW}` from {made_from}; changes here are lost."
     return [
         f"{_COMMENTS[language]} {note}",
         f"#@script(label={_quoted(label)}, headless=true)",
-        *(_parameter(field) for field in fields),
     ]
 
 
-def _parameter(field: Option) -> str:
+def _parameter(field: Option, default: str) -> str:
     """Declare a field; SciJava reads the quoted texts with the escapes that JSON uses."""
     attributes = {
         "label": _quoted(field.name.replace("_", " ").capitalize()),
@@ -186,7 +167,7 @@ def _parameter(field: Option) -> str:
         "visibility": "INVISIBLE",
         "required": "false",
         "persist": "false",
-        "value": _quoted(default_text(field)),
+        "value": _quoted(default),
     }
     listed = ", ".join(f"{key}={value}" for key, value in attributes.items())
     return f"#@ String ({listed}) {field.name}"
@@ -197,8 +178,9 @@ def _quoted(text: str) -> str:
 
 
 def _job_header(language: Language, job: type[Job]) -> list[str]:
-    made_from = f"the job `{' '.join(job.command)}`"
-    return _header(language, made_from, job.label, ordered_fields(job))
+    texts = default_texts(job)
+    parameters = [_parameter(field, texts[field.name]) for field in ordered_fields(job)]
+    return [*_header(language, f"the job `{' '.join(job.command)}`", job.label), *parameters]
 
 
 # ---- Groovy ----
@@ -223,12 +205,12 @@ if (kept == null || kept.date != file.lastModified()) {
 
 
 def _groovy(job: type[Job]) -> str:
-    fields = ordered_fields(job)
+    fields, texts = ordered_fields(job), default_texts(job)
     load = _LOAD_CLIENT.strip() % {"client": CLIENT}
     call = ", ".join(_literal(text) for text in (" ".join(job.command), job.label))
     lines = [
         *_job_header("groovy", job),
-        *_groovy_list("form", [_form_row(field) for field in fields]),
+        *_groovy_list("form", [_form_row(field, texts[field.name]) for field in fields]),
         f"def values = [{', '.join(f'{f.name}: {f.name}' for f in fields) or ':'}]",
         load,
         f"kept.client.run({call}, form, values)",
@@ -242,11 +224,11 @@ def _groovy_list(name: str, items: list[str]) -> list[str]:
     return [f"def {name} = [", *(f"    {item}," for item in items), "]"]
 
 
-def _form_row(field: Option) -> str:
+def _form_row(field: Option, default: str) -> str:
     row = {
         "name": _literal(field.name),
         "type": _literal(_form_type(field)),
-        "value": _literal(default_text(field)),
+        "value": _literal(default),
         "choices": "[" + ", ".join(_literal(choice) for choice in field.choices) + "]",
         "help": _literal(field.help),
         "low": _number(field.bounds.low),
@@ -316,7 +298,7 @@ def _python_script(header: list[str], module: str, function: str, call: str) -> 
 
 
 def _extensions(language: Language) -> str:
-    header = _header(language, "all jobs", "ZooBridge Macro Extensions", [])
+    header = _header(language, "all jobs", EXTENSIONS)
     pairs = [f"{name}: {_literal(command)}" for name, command in function_names().items()]
     if language == "groovy":
         load = _LOAD_CLIENT.strip() % {"client": CLIENT}

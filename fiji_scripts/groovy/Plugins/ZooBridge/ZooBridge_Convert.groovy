@@ -4,11 +4,11 @@
 #@ String (label="Output", description="Table to write (.csv, .hdf5), or a folder for several.", visibility=INVISIBLE, required=false, persist=false, value="") output
 #@ String (label="Format", description="Whose table to write; auto goes by the ending, and is ThunderSTORM's in a folder.", visibility=INVISIBLE, required=false, persist=false, value="auto") format
 #@ String (label="Read as", description="Whose table the input is; auto tells by its content.", visibility=INVISIBLE, required=false, persist=false, value="auto") read_as
-#@ String (label="Pixel size nm", description="Edge of a camera pixel in nm; 0 takes what the files, or the movie, say.", visibility=INVISIBLE, required=false, persist=false, value="0") pixel_size_nm
-#@ String (label="Photons per adu", description="Photons per camera count above the base level; 0 takes what the files say.", visibility=INVISIBLE, required=false, persist=false, value="0") photons_per_adu
+#@ String (label="Pixel size nm", description="Edge of a camera pixel in nm; 0 takes what the files, or the movie, say.", visibility=INVISIBLE, required=false, persist=false, value="0.0") pixel_size_nm
+#@ String (label="Photons per adu", description="Photons per camera count above the base level; 0 takes what the files say.", visibility=INVISIBLE, required=false, persist=false, value="0.0") photons_per_adu
 #@ String (label="Frame base", description="Number of the first frame in the input; auto goes by its format.", visibility=INVISIBLE, required=false, persist=false, value="auto") frame_base
-#@ String (label="Origin x nm", description="Left edge of the analysed region in the image, in nm; added to x.", visibility=INVISIBLE, required=false, persist=false, value="0") origin_x_nm
-#@ String (label="Origin y nm", description="Upper edge of the analysed region in the image, in nm; added to y.", visibility=INVISIBLE, required=false, persist=false, value="0") origin_y_nm
+#@ String (label="Origin x nm", description="Left edge of the analysed region in the image, in nm; added to x.", visibility=INVISIBLE, required=false, persist=false, value="0.0") origin_x_nm
+#@ String (label="Origin y nm", description="Upper edge of the analysed region in the image, in nm; added to y.", visibility=INVISIBLE, required=false, persist=false, value="0.0") origin_y_nm
 #@ String (label="Pixel origin", description="Where coordinate 0 is in the first pixel; auto goes by the format.", visibility=INVISIBLE, required=false, persist=false, value="auto") pixel_origin
 #@ String (label="Swap xy", description="Exchange x and y.", visibility=INVISIBLE, required=false, persist=false, value="false") swap_xy
 #@ String (label="Stack", description="Movie that the table was made from, to check that they fit; empty checks nothing.", visibility=INVISIBLE, required=false, persist=false, value="") stack
@@ -18,11 +18,11 @@ def form = [
     [name: "output", type: "path", value: "", choices: [], help: "Table to write (.csv, .hdf5), or a folder for several.", low: null, high: null],
     [name: "format", type: "choice", value: "auto", choices: ["auto", "thunderstorm", "picasso", "decode"], help: "Whose table to write; auto goes by the ending, and is ThunderSTORM's in a folder.", low: null, high: null],
     [name: "read_as", type: "choice", value: "auto", choices: ["auto", "thunderstorm", "picasso", "decode", "smap", "challenge", "nstorm"], help: "Whose table the input is; auto tells by its content.", low: null, high: null],
-    [name: "pixel_size_nm", type: "number", value: "0", choices: [], help: "Edge of a camera pixel in nm; 0 takes what the files, or the movie, say.", low: 0, high: 100000],
-    [name: "photons_per_adu", type: "number", value: "0", choices: [], help: "Photons per camera count above the base level; 0 takes what the files say.", low: 0, high: null],
+    [name: "pixel_size_nm", type: "number", value: "0.0", choices: [], help: "Edge of a camera pixel in nm; 0 takes what the files, or the movie, say.", low: 0, high: 100000],
+    [name: "photons_per_adu", type: "number", value: "0.0", choices: [], help: "Photons per camera count above the base level; 0 takes what the files say.", low: 0, high: null],
     [name: "frame_base", type: "choice", value: "auto", choices: ["auto", "0", "1"], help: "Number of the first frame in the input; auto goes by its format.", low: null, high: null],
-    [name: "origin_x_nm", type: "number", value: "0", choices: [], help: "Left edge of the analysed region in the image, in nm; added to x.", low: null, high: null],
-    [name: "origin_y_nm", type: "number", value: "0", choices: [], help: "Upper edge of the analysed region in the image, in nm; added to y.", low: null, high: null],
+    [name: "origin_x_nm", type: "number", value: "0.0", choices: [], help: "Left edge of the analysed region in the image, in nm; added to x.", low: null, high: null],
+    [name: "origin_y_nm", type: "number", value: "0.0", choices: [], help: "Upper edge of the analysed region in the image, in nm; added to y.", low: null, high: null],
     [name: "pixel_origin", type: "choice", value: "auto", choices: ["auto", "corner", "centre"], help: "Where coordinate 0 is in the first pixel; auto goes by the format.", low: null, high: null],
     [name: "swap_xy", type: "flag", value: "false", choices: [], help: "Exchange x and y.", low: null, high: null],
     [name: "stack", type: "text", value: "", choices: [], help: "Movie that the table was made from, to check that they fit; empty checks nothing.", low: null, high: null],

@@ -6,13 +6,13 @@
 #@ String (label="Image", description="Super-resolved image to judge; frames are averaged.", visibility=INVISIBLE, required=false, persist=false, value="") image
 #@ String (label="Widefield", description="Widefield image of the same field, or the movie itself, which is averaged.", visibility=INVISIBLE, required=false, persist=false, value="") widefield
 #@ String (label="Reference", description="True image, on the pixels of the judged one.", visibility=INVISIBLE, required=false, persist=false, value="") reference
-#@ String (label="Tolerance nm", description="Largest lateral distance of detection and emitter, in nm.", visibility=INVISIBLE, required=false, persist=false, value="250") tolerance_nm
-#@ String (label="Tolerance axial nm", description="Largest distance along z, in nm, where both tables have z.", visibility=INVISIBLE, required=false, persist=false, value="500") tolerance_axial_nm
+#@ String (label="Tolerance nm", description="Largest lateral distance of detection and emitter, in nm.", visibility=INVISIBLE, required=false, persist=false, value="250.0") tolerance_nm
+#@ String (label="Tolerance axial nm", description="Largest distance along z, in nm, where both tables have z.", visibility=INVISIBLE, required=false, persist=false, value="500.0") tolerance_axial_nm
 #@ String (label="Matching", description="Greedy: SMLM challenge and DECODE; stable: ThunderSTORM; optimal: as many as possible.", visibility=INVISIBLE, required=false, persist=false, value="greedy") matching
-#@ String (label="Border nm", description="Width of the rim that is left out, in nm.", visibility=INVISIBLE, required=false, persist=false, value="450") border_nm
+#@ String (label="Border nm", description="Width of the rim that is left out, in nm.", visibility=INVISIBLE, required=false, persist=false, value="450.0") border_nm
 #@ String (label="Field width nm", description="Width of the field in nm; left out, the images or the outermost emitter say it.", visibility=INVISIBLE, required=false, persist=false, value="") field_width_nm
 #@ String (label="Field height nm", description="Height of the field, in nm.", visibility=INVISIBLE, required=false, persist=false, value="") field_height_nm
-#@ String (label="Photon quantile", description="Share of the emitters, the dimmest, that doesn't count (challenge: 0.25).", visibility=INVISIBLE, required=false, persist=false, value="0") photon_quantile
+#@ String (label="Photon quantile", description="Share of the emitters, the dimmest, that doesn't count (challenge: 0.25).", visibility=INVISIBLE, required=false, persist=false, value="0.0") photon_quantile
 #@ String (label="Pixel size nm", description="Edge of a camera pixel in nm; left out, the tables say it.", visibility=INVISIBLE, required=false, persist=false, value="") pixel_size_nm
 #@ String (label="Frc pixel nm", description="Edge of a pixel for the ring correlation in nm; left out, 5 or what the field allows.", visibility=INVISIBLE, required=false, persist=false, value="") frc_pixel_nm
 #@ String (label="Seed", description="Seed of the chance level and of the halves for the ring correlation.", visibility=INVISIBLE, required=false, persist=false, value="0") seed
@@ -24,13 +24,13 @@ def form = [
     [name: "image", type: "text", value: "", choices: [], help: "Super-resolved image to judge; frames are averaged.", low: null, high: null],
     [name: "widefield", type: "text", value: "", choices: [], help: "Widefield image of the same field, or the movie itself, which is averaged.", low: null, high: null],
     [name: "reference", type: "text", value: "", choices: [], help: "True image, on the pixels of the judged one.", low: null, high: null],
-    [name: "tolerance_nm", type: "number", value: "250", choices: [], help: "Largest lateral distance of detection and emitter, in nm.", low: 0, high: 100000],
-    [name: "tolerance_axial_nm", type: "number", value: "500", choices: [], help: "Largest distance along z, in nm, where both tables have z.", low: 0, high: 100000],
+    [name: "tolerance_nm", type: "number", value: "250.0", choices: [], help: "Largest lateral distance of detection and emitter, in nm.", low: 0, high: 100000],
+    [name: "tolerance_axial_nm", type: "number", value: "500.0", choices: [], help: "Largest distance along z, in nm, where both tables have z.", low: 0, high: 100000],
     [name: "matching", type: "choice", value: "greedy", choices: ["greedy", "optimal", "stable"], help: "Greedy: SMLM challenge and DECODE; stable: ThunderSTORM; optimal: as many as possible.", low: null, high: null],
-    [name: "border_nm", type: "number", value: "450", choices: [], help: "Width of the rim that is left out, in nm.", low: 0, high: 1000000000],
+    [name: "border_nm", type: "number", value: "450.0", choices: [], help: "Width of the rim that is left out, in nm.", low: 0, high: 1000000000],
     [name: "field_width_nm", type: "number", value: "", choices: [], help: "Width of the field in nm; left out, the images or the outermost emitter say it.", low: 0, high: 1000000000],
     [name: "field_height_nm", type: "number", value: "", choices: [], help: "Height of the field, in nm.", low: 0, high: 1000000000],
-    [name: "photon_quantile", type: "number", value: "0", choices: [], help: "Share of the emitters, the dimmest, that doesn't count (challenge: 0.25).", low: 0, high: 1],
+    [name: "photon_quantile", type: "number", value: "0.0", choices: [], help: "Share of the emitters, the dimmest, that doesn't count (challenge: 0.25).", low: 0, high: 1],
     [name: "pixel_size_nm", type: "number", value: "", choices: [], help: "Edge of a camera pixel in nm; left out, the tables say it.", low: 0, high: 100000],
     [name: "frc_pixel_nm", type: "number", value: "", choices: [], help: "Edge of a pixel for the ring correlation in nm; left out, 5 or what the field allows.", low: 0, high: 10000],
     [name: "seed", type: "whole", value: "0", choices: [], help: "Seed of the chance level and of the halves for the ring correlation.", low: 0, high: 2147483648],

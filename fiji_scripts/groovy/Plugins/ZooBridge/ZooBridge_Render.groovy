@@ -2,10 +2,10 @@
 #@script(label="ZooBridge Render", headless=true)
 #@ String (label="Output", description="Image to write (.tif or .zarr); the picture gets its name, with .png.", visibility=INVISIBLE, required=false, persist=false, value="") output
 #@ String (label="Table", description="Localizations: a table of ThunderSTORM, Picasso, DECODE and others.", visibility=INVISIBLE, required=false, persist=false, value="") table
-#@ String (label="Pixel size nm", description="Edge of a camera pixel in nm; 0 takes what the table's files or the image say.", visibility=INVISIBLE, required=false, persist=false, value="0") pixel_size_nm
-#@ String (label="Magnification", description="Output pixels along the edge of a camera pixel.", visibility=INVISIBLE, required=false, persist=false, value="10") magnification
+#@ String (label="Pixel size nm", description="Edge of a camera pixel in nm; 0 takes what the table's files or the image say.", visibility=INVISIBLE, required=false, persist=false, value="0.0") pixel_size_nm
+#@ String (label="Magnification", description="Output pixels along the edge of a camera pixel.", visibility=INVISIBLE, required=false, persist=false, value="10.0") magnification
 #@ String (label="Method", description="Counts, counts smoothed by a triangle (averaged shifted histogram), or a spot for each.", visibility=INVISIBLE, required=false, persist=false, value="histogram") method
-#@ String (label="Sigma nm", description="Width of the spots (gaussian) in nm; 0 takes each localization's uncertainty.", visibility=INVISIBLE, required=false, persist=false, value="0") sigma_nm
+#@ String (label="Sigma nm", description="Width of the spots (gaussian) in nm; 0 takes each localization's uncertainty.", visibility=INVISIBLE, required=false, persist=false, value="0.0") sigma_nm
 #@ String (label="Shifts", description="Width of the triangle (ash) in output pixels.", visibility=INVISIBLE, required=false, persist=false, value="2") shifts
 #@ String (label="Width px", description="Width of the field in camera pixels; 0 takes the image's or the table's.", visibility=INVISIBLE, required=false, persist=false, value="0") width_px
 #@ String (label="Height px", description="Height of the field in camera pixels; 0 takes the image's or the table's.", visibility=INVISIBLE, required=false, persist=false, value="0") height_px
@@ -14,10 +14,10 @@
 def form = [
     [name: "output", type: "path", value: "", choices: [], help: "Image to write (.tif or .zarr); the picture gets its name, with .png.", low: null, high: null],
     [name: "table", type: "path", value: "", choices: [], help: "Localizations: a table of ThunderSTORM, Picasso, DECODE and others.", low: null, high: null],
-    [name: "pixel_size_nm", type: "number", value: "0", choices: [], help: "Edge of a camera pixel in nm; 0 takes what the table's files or the image say.", low: 0, high: 100000],
-    [name: "magnification", type: "number", value: "10", choices: [], help: "Output pixels along the edge of a camera pixel.", low: 0, high: 1000],
+    [name: "pixel_size_nm", type: "number", value: "0.0", choices: [], help: "Edge of a camera pixel in nm; 0 takes what the table's files or the image say.", low: 0, high: 100000],
+    [name: "magnification", type: "number", value: "10.0", choices: [], help: "Output pixels along the edge of a camera pixel.", low: 0, high: 1000],
     [name: "method", type: "choice", value: "histogram", choices: ["histogram", "ash", "gaussian"], help: "Counts, counts smoothed by a triangle (averaged shifted histogram), or a spot for each.", low: null, high: null],
-    [name: "sigma_nm", type: "number", value: "0", choices: [], help: "Width of the spots (gaussian) in nm; 0 takes each localization's uncertainty.", low: 0, high: 100000],
+    [name: "sigma_nm", type: "number", value: "0.0", choices: [], help: "Width of the spots (gaussian) in nm; 0 takes each localization's uncertainty.", low: 0, high: 100000],
     [name: "shifts", type: "whole", value: "2", choices: [], help: "Width of the triangle (ash) in output pixels.", low: 1, high: 100],
     [name: "width_px", type: "whole", value: "0", choices: [], help: "Width of the field in camera pixels; 0 takes the image's or the table's.", low: 0, high: 1000000],
     [name: "height_px", type: "whole", value: "0", choices: [], help: "Height of the field in camera pixels; 0 takes the image's or the table's.", low: 0, high: 1000000],

@@ -4,10 +4,10 @@
 #@ String (label="Recipe", description="Recipe (YAML), or the name of one: deep-storm, deep-storm-original, dsir.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") recipe
 #@ String (label="Stack", description="Movie to learn from, TIFF; its right half judges.", visibility=INVISIBLE, required=false, persist=false, value="") stack
 #@ String (label="Table", description="Localizations in this movie, as ThunderSTORM exports them.", visibility=INVISIBLE, required=false, persist=false, value="") table
-#@ String (label="Pixel size nm", description="Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0") pixel_size_nm
+#@ String (label="Pixel size nm", description="Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0.0") pixel_size_nm
 #@ String (label="Simulate", description="Whether to learn from a simulation too; auto: only where there is no movie.", visibility=INVISIBLE, required=false, persist=false, value="auto") simulate
 #@ String (label="Like", description="Table whose density, photons, widths and background the simulation takes over.", visibility=INVISIBLE, required=false, persist=false, value="") like
-#@ String (label="Minutes", description="Length of the training; 0 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="0") minutes
+#@ String (label="Minutes", description="Length of the training; 0 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="0.0") minutes
 #@ String (label="Steps", description="Length in steps; 0 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="0") steps
 #@ String (label="Seed", description="Seed of weights and data; -1 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="-1") seed
 #@ String (label="Device", description="Where to train.", visibility=INVISIBLE, required=false, persist=false, value="auto") device
@@ -18,10 +18,10 @@ def form = [
     [name: "recipe", type: "text", value: "deep-storm", choices: [], help: "Recipe (YAML), or the name of one: deep-storm, deep-storm-original, dsir.", low: null, high: null],
     [name: "stack", type: "text", value: "", choices: [], help: "Movie to learn from, TIFF; its right half judges.", low: null, high: null],
     [name: "table", type: "text", value: "", choices: [], help: "Localizations in this movie, as ThunderSTORM exports them.", low: null, high: null],
-    [name: "pixel_size_nm", type: "number", value: "0", choices: [], help: "Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", low: 0, high: 10000],
+    [name: "pixel_size_nm", type: "number", value: "0.0", choices: [], help: "Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", low: 0, high: 10000],
     [name: "simulate", type: "choice", value: "auto", choices: ["auto", "always", "never"], help: "Whether to learn from a simulation too; auto: only where there is no movie.", low: null, high: null],
     [name: "like", type: "text", value: "", choices: [], help: "Table whose density, photons, widths and background the simulation takes over.", low: null, high: null],
-    [name: "minutes", type: "number", value: "0", choices: [], help: "Length of the training; 0 takes the recipe's.", low: 0, high: 100000],
+    [name: "minutes", type: "number", value: "0.0", choices: [], help: "Length of the training; 0 takes the recipe's.", low: 0, high: 100000],
     [name: "steps", type: "whole", value: "0", choices: [], help: "Length in steps; 0 takes the recipe's.", low: 0, high: null],
     [name: "seed", type: "whole", value: "-1", choices: [], help: "Seed of weights and data; -1 takes the recipe's.", low: -1, high: null],
     [name: "device", type: "choice", value: "auto", choices: ["auto", "cpu", "cuda"], help: "Where to train.", low: null, high: null],

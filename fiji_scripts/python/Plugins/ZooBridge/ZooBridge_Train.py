@@ -5,10 +5,10 @@
 #@ String (label="Recipe", description="Recipe (YAML), or the name of one: deep-storm, deep-storm-original, dsir.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") recipe
 #@ String (label="Stack", description="Movie to learn from, TIFF; its right half judges.", visibility=INVISIBLE, required=false, persist=false, value="") stack
 #@ String (label="Table", description="Localizations in this movie, as ThunderSTORM exports them.", visibility=INVISIBLE, required=false, persist=false, value="") table
-#@ String (label="Pixel size nm", description="Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0") pixel_size_nm
+#@ String (label="Pixel size nm", description="Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0.0") pixel_size_nm
 #@ String (label="Simulate", description="Whether to learn from a simulation too; auto: only where there is no movie.", visibility=INVISIBLE, required=false, persist=false, value="auto") simulate
 #@ String (label="Like", description="Table whose density, photons, widths and background the simulation takes over.", visibility=INVISIBLE, required=false, persist=false, value="") like
-#@ String (label="Minutes", description="Length of the training; 0 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="0") minutes
+#@ String (label="Minutes", description="Length of the training; 0 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="0.0") minutes
 #@ String (label="Steps", description="Length in steps; 0 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="0") steps
 #@ String (label="Seed", description="Seed of weights and data; -1 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="-1") seed
 #@ String (label="Device", description="Where to train.", visibility=INVISIBLE, required=false, persist=false, value="auto") device
