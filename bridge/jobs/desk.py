@@ -160,11 +160,15 @@ class Desk:
                     name, unexpected(error, [*request.command]), warnings, started, temporary
                 )
         result = done.result
+        for folder in [*temporary]:
+            if not any(folder.iterdir()):
+                folder.rmdir()
+                temporary.remove(folder)
         warnings += [text for text in result.warnings if text not in warnings]
         seconds = time.monotonic() - started
         return Answer(
             status=status.succeeded(name, result, warnings=warnings, seconds=seconds),
-            lines=_lines(result, warnings),
+            lines=_lines(result, warnings, temporary),
             images=[
                 Shown(title, image, display_range(image)) for title, image in done.images.items()
             ],
@@ -257,13 +261,16 @@ def _stem(job: type[Job], values: Mapping[str, str]) -> str:
     return "".join(c if c.isalnum() or c in "-_. " else "_" for c in stem) or job.command[0]
 
 
-def _lines(result: Result, warnings: list[str]) -> list[str]:
+def _lines(result: Result, warnings: list[str], temporary: list[Path]) -> list[str]:
     lines: list[str] = []
     if result.tables:
         from bridge.jobs.tables import as_text
 
         lines += [line for table in result.tables for line in as_text(table).splitlines() if line]
-    return [*lines, *result.summary, *(f"Warning: {text}" for text in warnings)]
+    lasting = [
+        text for text in result.summary if not any(str(folder) in text for folder in temporary)
+    ]
+    return [*lines, *lasting, *(f"Warning: {text}" for text in warnings)]
 
 
 def _files(outputs: Mapping[str, JsonValue], temporary: list[Path]) -> list[Path]:
