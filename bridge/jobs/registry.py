@@ -27,6 +27,7 @@ JOBS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("package",): "bridge.jobs.train:PackageRun",
         ("doctor",): "bridge.jobs.doctor:Doctor",
         ("fiji", "launchers"): "bridge.fiji.jobs:FijiLaunchers",
+        ("fiji", "macro"): "bridge.fiji.macro_job:RunMacro",
     }
 )
 """Command words to ``module:Class``, in the order of the help."""

@@ -1,0 +1,206 @@
+"""The way into a user's Fiji from Python: ImageJ2 started from its folder, with our commands in it.
+
+::
+
+    import bridge.fiji
+
+    with bridge.fiji.session("/path/to/Fiji.app") as ij:
+        ij.IJ.runMacro('run("ZooBridge Predict", "input=[/data/cells.tif] model=deep-storm");')
+
+Nothing is downloaded: Java is the one of this machine or Fiji's own, and all jars are the folder's.
+Java starts once in a process and with one Fiji; it runs on when the session ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from bridge.errors import InputError, RunError
+from bridge.fiji.launchers import MENU_DIR, launchers
+
+ENVIRONMENT: Final = "ZOOBRIDGE_FIJI"
+"""Environment variable that names the Fiji folder to take."""
+
+Mode = Literal["headless", "interactive"]
+
+_LEAST_JAVA: Final = 11
+_SCRIPTS_PATH: Final = "scijava.scripts.path"
+
+
+class FijiError(InputError):
+    """The folder is no Fiji, or this process cannot start it."""
+
+
+class JavaError(RunError):
+    """Java, or ImageJ in it, doesn't start."""
+
+
+@contextlib.contextmanager
+def session(fiji_dir: str | Path | None = None, *, mode: Mode = "headless") -> Iterator[Any]:
+    """Start a Fiji, or go on with the one that runs, and give pyimagej's way into it.
+
+    Parameters
+    ----------
+    fiji_dir : str or Path, optional
+        Fiji's folder; by default the one that ``ZOOBRIDGE_FIJI`` names.
+    mode : {"headless", "interactive"}
+        ``interactive`` can show windows, and needs a display.
+
+    Yields
+    ------
+    ImageJ
+        pyimagej's gateway, ``ij``. Images left open are closed at the end.
+
+    Raises
+    ------
+    FijiError
+        The folder is no Fiji, or Java runs already with another one.
+    JavaError
+        Java or ImageJ doesn't start.
+    """
+    ij = _started(find_fiji(fiji_dir), mode)
+    try:
+        yield ij
+    finally:
+        close_images()
+
+
+def find_fiji(fiji_dir: str | Path | None = None) -> Path:
+    """Give the folder in which a Fiji keeps its jars.
+
+    Parameters
+    ----------
+    fiji_dir : str or Path, optional
+        Fiji's folder, or the one around it; by default the one that ``ZOOBRIDGE_FIJI`` names.
+
+    Returns
+    -------
+    Path
+        Absolute, and with ``jars`` in it.
+
+    Raises
+    ------
+    FijiError
+        There is no such folder, or it holds no ImageJ2.
+    """
+    given = str(fiji_dir or os.environ.get(ENVIRONMENT, ""))
+    if not given:
+        raise FijiError(
+            "fiji",
+            "no Fiji folder was given",
+            "a folder such as Fiji.app",
+            f"Give it, or set the environment variable {ENVIRONMENT}.",
+        )
+    folder = Path(given).expanduser().absolute()
+    if not folder.is_dir():
+        raise FijiError(given, "there is no such folder", "the folder of a Fiji", "Check the path.")
+    for candidate in (folder, folder / "Fiji.app", folder / "Fiji"):
+        if _has_jar(candidate, "imagej-legacy"):
+            return candidate
+    if list(folder.glob("ij*.jar")) or list(folder.glob("jars/ij-1*.jar")):
+        found = "this is a plain ImageJ, which has no ImageJ2 in it"
+        remedy = "Run its macros in ImageJ itself, or give the folder of a Fiji."
+    elif (folder / "jars").is_dir():
+        found = "its folder 'jars' holds no imagej-legacy"
+        remedy = "Let Fiji's updater complete it, or install Fiji anew."
+    else:
+        found, remedy = "it has no folder 'jars'", "Give the folder that Fiji's launcher is in."
+    raise FijiError(given, found, "the folder of a Fiji", remedy)
+
+
+def close_images() -> None:
+    """Close all images without asking."""
+    import jpype  # noqa: PLC0415 - finding a Fiji needs no Java
+
+    windows = jpype.JClass("ij.WindowManager")
+    for number in list(windows.getIDList() or []):
+        imp = windows.getImage(number)
+        if imp is not None:
+            imp.changes = False
+            imp.close()
+
+
+@functools.cache
+def _gateways() -> dict[Path, Any]:
+    """Give what runs in this process: at most one gateway, by the folder of its Fiji."""
+    return {}
+
+
+def _started(fiji_dir: Path, mode: Mode) -> Any:
+    import scyjava  # noqa: PLC0415 - finding a Fiji needs no Java
+
+    running = _gateways()
+    if fiji_dir in running:
+        return running[fiji_dir]
+    if scyjava.jvm_started():
+        other = next(iter(running), None)
+        raise FijiError(
+            str(fiji_dir),
+            f"Java runs already, with {other or 'something else in it'}",
+            "a Python in which no Java has been started",
+            "Use one process for each Fiji.",
+        )
+    running[fiji_dir] = _start(fiji_dir, mode)
+    return running[fiji_dir]
+
+
+def _start(fiji_dir: Path, mode: Mode) -> Any:
+    import imagej  # noqa: PLC0415 - takes a second
+    import scyjava  # noqa: PLC0415
+
+    _use_java_of(fiji_dir)
+    scyjava.config.set_java_constraints(fetch="auto")
+    scyjava.config.endpoints.clear()  # importing imagej asks for a jar from the network
+    if not has_launchers(fiji_dir):
+        scyjava.config.add_option(f"-D{_SCRIPTS_PATH}={_written_launchers()}")
+    try:
+        return imagej.init(str(fiji_dir), mode=mode)
+    except Exception as error:
+        raise JavaError(
+            str(fiji_dir),
+            f"it doesn't start ({type(error).__name__}: {_first_line(error)})",
+            f"Java {_LEAST_JAVA} or later and the complete jars of a Fiji",
+            "Check 'java -version', the variable JAVA_HOME, and that this Fiji starts by itself.",
+        ) from error
+
+
+def has_launchers(fiji_dir: Path) -> bool:
+    """Tell whether our commands are installed in a Fiji."""
+    return any((fiji_dir / "scripts" / MENU_DIR).glob("ZooBridge_*"))
+
+
+def _has_jar(folder: Path, name: str) -> bool:
+    return any((folder / "jars").glob(f"**/{name}-[0-9]*.jar"))
+
+
+def _use_java_of(fiji_dir: Path) -> None:
+    """Let Fiji's own Java be found where the machine has none."""
+    if os.environ.get("JAVA_HOME") or shutil.which("java"):
+        return
+    for java in sorted(fiji_dir.glob("java/**/bin/java*")):
+        if java.stem == "java" and java.is_file():
+            os.environ["JAVA_HOME"] = str(java.parent.parent)
+            return
+
+
+def _written_launchers() -> Path:
+    """Write our commands into a folder that lasts as long as this process."""
+    folder = Path(tempfile.mkdtemp(prefix="zoobridge-scripts-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name, text in launchers("python").items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="ascii")
+    return folder
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "no message")

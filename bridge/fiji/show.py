@@ -1,0 +1,145 @@
+"""What a user of ImageJ sees of an answer: images, tables, pages, sentences and errors.
+
+Only classes of ImageJ 1.x are used; ImageJ2 and Fiji have them, too. Titles are those of the
+answer, so that a macro knows them beforehand. Nothing is printed: a script in ImageJ2 has no
+standard output.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import jpype
+
+from bridge.fiji.convert import Box, keep_overlay, to_imageplus
+from bridge.jobs.desk import Answer
+
+_LINE_WIDTH: Final = 90
+_TABLES: Final = (".csv", ".tsv")
+_PAGES: Final = (".html",)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The open image that a request was about."""
+
+    imp: Any
+    """The ImagePlus."""
+    box: Box
+    """The rectangle of it that was used."""
+    unit: str
+    """The unit of its calibration."""
+
+
+def show_answer(answer: Answer, origin: Origin | None) -> list[str]:
+    """Show the images and files of an answer, and write its sentences into the log.
+
+    Parameters
+    ----------
+    answer : Answer
+        What the desk gave; its temporary folders are deleted.
+    origin : Origin, optional
+        The open image that it was made from.
+
+    Returns
+    -------
+    list of str
+        Titles of the images, then those of the tables.
+    """
+    images = [
+        to_imageplus(
+            shown.image,
+            title=shown.title,
+            unit="" if origin is None else origin.unit,
+            display=shown.display,
+        )
+        for shown in answer.images
+    ]
+    try:
+        images += [imp for path in answer.files if (imp := _opened_image(path)) is not None]
+        tables = [path.stem for path in answer.files if _show_table(path)]
+        for path in answer.files:
+            _show_page(path)
+    finally:
+        _delete(answer)
+    for imp in images:
+        if origin is not None:
+            keep_overlay(origin.imp, origin.box, imp)
+        imp.show()
+    for line in answer.lines:
+        log(line)
+    return [*(str(imp.getTitle()) for imp in images), *tables]
+
+
+def show_error(title: str, text: str) -> None:
+    """Tell why something failed: in a dialog, without a display in the log.
+
+    Parameters
+    ----------
+    title : str
+        Title of the dialog.
+    text : str
+        The reason.
+    """
+    ij = jpype.JClass("ij.IJ")
+    if ij.getInstance() is None or not has_display():
+        log(f"{title}: {text}")
+        return
+    # IJ.error, less its abort: that one throws, and what throws here ends nothing in the macro
+    ij.showMessage(title, "\n".join(textwrap.wrap(text, _LINE_WIDTH)))
+
+
+def log(line: str) -> None:
+    """Write a line into ImageJ's log."""
+    jpype.JClass("ij.IJ").log(line)
+
+
+def has_display() -> bool:
+    """Tell whether windows can be shown."""
+    return not jpype.JClass("java.awt.GraphicsEnvironment").isHeadless()
+
+
+def _opened_image(path: Path) -> Any:
+    if path.suffix.lower() in (*_TABLES, *_PAGES):
+        return None
+    imp = jpype.JClass("ij.IJ").openImage(str(path))
+    if imp is None:
+        log(f"Warning: ImageJ cannot open {path.name}.")
+        return None
+    if imp.getStack().isVirtual():
+        imp = imp.duplicate()  # its file is about to be deleted
+    imp.setTitle(path.stem)
+    return imp
+
+
+def _show_table(path: Path) -> bool:
+    if path.suffix.lower() not in _TABLES:
+        return False
+    table = jpype.JClass("ij.measure.ResultsTable").open(str(path))
+    table.show(path.stem)
+    return True
+
+
+def _show_page(path: Path) -> None:
+    if path.suffix.lower() in _PAGES and has_display():
+        jpype.JClass("ij.plugin.BrowserLauncher").openURL(path.as_uri())
+
+
+def _delete(answer: Answer) -> None:
+    """Delete the temporary folders, those with a page when Python ends: a browser may read it."""
+    has_page = {path.parent for path in _pages(answer.files)}
+    for folder in answer.temporary:
+        if folder in has_page and has_display():
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _pages(files: Iterable[Path]) -> list[Path]:
+    return [path for path in files if path.suffix.lower() in _PAGES]
