@@ -3,11 +3,107 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from bridge.errors import InputError, RunError
+from bridge.errors import InputError, OutputError, RunError
 from bridge.jobs.base import Job, Result
 from bridge.progress import Progress
+
+if TYPE_CHECKING:
+    from bridge.fiji.folder import FijiFolder
+    from bridge.fiji.install import Plan
+
+
+class FijiInstall(Job):
+    """Put zoobridge's commands and macros into a Fiji or ImageJ.
+
+    Fiji gets menu entries (Plugins > ZooBridge), which are also commands for macros. Plain ImageJ
+    gets macros in the same menu. Nothing of others is overwritten; `zoobridge fiji uninstall` takes
+    all of it out again.
+    """
+
+    label: ClassVar[str] = "ZooBridge Fiji Install"
+    command: ClassVar[tuple[str, ...]] = ("fiji", "install")
+    positional: ClassVar[tuple[str, ...]] = ("folder",)
+
+    folder: Path
+    """Folder of Fiji or ImageJ."""
+    kind: Literal["auto", "groovy", "python", "macros"] = "auto"
+    """Groovy for Fiji, python for its Python mode, macros for plain ImageJ; auto looks."""
+    python: str = ""
+    """Python that works for Fiji, or its environment; empty takes the one that runs this."""
+
+    def run(self, progress: Progress) -> Result:
+        """Look at the folder, check the Python, then write."""
+        from bridge.fiji.install import install, plan_install
+
+        progress(0, 2, "looking at the folder")
+        plan = plan_install(
+            self.folder, kind=None if self.kind == "auto" else self.kind, python=self.python
+        )
+        progress(1, 2, "installing")
+        changes = install(plan)
+        progress(2, 2, "done")
+        done = len(changes.written) + len(changes.removed)
+        kept = [f"{path} was changed by somebody and is kept as it is." for path in changes.kept]
+        return Result(
+            outputs={
+                "folder": str(plan.folder.root),
+                "kind": plan.kind,
+                "python": str(plan.python.program),
+                "appose": plan.folder.jar_version("appose"),
+                "written": list(changes.written),
+                "removed": list(changes.removed),
+                "kept": list(changes.kept),
+            },
+            warnings=[*plan.notes, *kept],
+            summary=[
+                _found(plan.folder),
+                *_contents(plan),
+                f"Python: {plan.python.program}, version {plan.python.version}, "
+                f"with zoobridge {plan.python.zoobridge}.",
+                f"{done} files changed. Restart it to find Plugins > ZooBridge."
+                if done
+                else "All was in place; nothing was changed.",
+            ],
+        )
+
+
+class FijiUninstall(Job):
+    """Take zoobridge out of a Fiji or ImageJ again."""
+
+    label: ClassVar[str] = "ZooBridge Fiji Uninstall"
+    command: ClassVar[tuple[str, ...]] = ("fiji", "uninstall")
+    positional: ClassVar[tuple[str, ...]] = ("folder",)
+
+    folder: Path
+    """Folder of Fiji or ImageJ."""
+    force: bool = False
+    """Remove files of zoobridge that somebody changed, too."""
+
+    def run(self, progress: Progress) -> Result:
+        """Remove what install wrote, and the folders it made."""
+        from bridge.fiji.folder import recognise
+        from bridge.fiji.install import uninstall
+
+        folder = recognise(self.folder)
+        changes = uninstall(folder, force=self.force)
+        error = None
+        if changes.kept:
+            error = OutputError(
+                ", ".join(changes.kept),
+                "was changed after it was installed, and is kept",
+                remedy="Remove it too with --force.",
+            )
+        return Result(
+            outputs={
+                "folder": str(folder.root),
+                "removed": list(changes.removed),
+                "kept": list(changes.kept),
+            },
+            summary=[f"{len(changes.removed)} files removed from {folder.root}."],
+            error=error,
+        )
 
 
 class FijiLaunchers(Job):
@@ -66,3 +162,27 @@ def _repository_scripts() -> Path:
             "Give --output.",
         )
     return repository / "fiji_scripts"
+
+
+def _found(folder: FijiFolder) -> str:
+    """Say what a folder is, with the versions that matter."""
+    from bridge.fiji.folder import KEY_JARS
+
+    found = {name: folder.jar_version(name) for name in KEY_JARS}
+    versions = ", ".join(f"{n} {v}" for n, v in found.items() if v).replace(" ?", ".jar")
+    program = f", started by {folder.program}" if folder.program else ""
+    return f"Found {folder.name} in {folder.root}{program}: {versions}."
+
+
+def _contents(plan: Plan) -> list[str]:
+    """Say what is put where, a sentence for each folder."""
+    names: dict[str, int] = {}
+    for path in plan.files:
+        folder = path.rpartition("/")[0]
+        names[folder] = names.get(folder, 0) + 1
+    words = {"scripts": f"menu entries ({plan.kind})", "macros": "macros", "plugins": "macros"}
+    return [
+        f"{count} {words[folder.split('/')[0]]} in {folder}."
+        for folder, count in names.items()
+        if folder.split("/")[0] in words
+    ]

@@ -8,6 +8,11 @@ from pathlib import Path
 from bridge.errors import OutputError
 
 
+def part_of(path: Path) -> Path:
+    """Name what a file is called while it is being written."""
+    return path.with_name(f".{path.name}.part")
+
+
 def write_whole(path: Path, content: bytes) -> bool:
     """Write a file, unless it holds that already; its folder is made.
 
@@ -28,7 +33,7 @@ def write_whole(path: Path, content: bytes) -> bool:
     OutputError
         The file can't be written; what was there before is as it was.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = part_of(path)
     try:
         if path.is_file() and path.read_bytes() == content:
             return False

@@ -26,6 +26,8 @@ JOBS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("train",): "bridge.jobs.train:Train",
         ("package",): "bridge.jobs.train:PackageRun",
         ("doctor",): "bridge.jobs.doctor:Doctor",
+        ("fiji", "install"): "bridge.fiji.jobs:FijiInstall",
+        ("fiji", "uninstall"): "bridge.fiji.jobs:FijiUninstall",
         ("fiji", "launchers"): "bridge.fiji.jobs:FijiLaunchers",
         ("fiji", "macro"): "bridge.fiji.macro_job:RunMacro",
     }
