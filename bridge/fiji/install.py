@@ -130,7 +130,7 @@ def install(plan: Plan) -> Changes:
     """
     root, old = plan.folder.root, read_manifest(plan.folder.root)
     _refuse_foreign(plan, old)
-    kept = _changed(root, old)
+    kept = changed_files(root, old) if old else []
     files = {path: content for path, content in plan.files.items() if path not in kept}
     hashes = {path: sha256(content) for path, content in files.items()}
     if old is not None:
@@ -185,7 +185,7 @@ def uninstall(folder: FijiFolder, *, force: bool = False) -> Changes:
     root, old = folder.root, read_manifest(folder.root)
     if old is None:
         raise InputError(str(root), "zoobridge is not installed in it", f"a file {PLACE}")
-    kept = [] if force else _changed(root, old)
+    kept = [] if force else changed_files(root, old)
     ours = sorted(path for path in {*old.files, *old.before} if path not in kept)
     removed = [path for path in ours if (root / path).is_file()]
     _refuse_read_only(root, [*removed, PLACE])
@@ -218,6 +218,25 @@ def stale_files(folder: FijiFolder, manifest: Manifest) -> list[str]:
     wrong = {path for path, content in files.items() if not _holds(folder.root / path, content)}
     wrong |= {path for path in manifest.files if not (folder.root / path).is_file()}
     return sorted(wrong)
+
+
+def changed_files(root: Path, manifest: Manifest) -> list[str]:
+    """Name installed files that somebody changed since.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of Fiji or ImageJ.
+    manifest : Manifest
+        What was installed there.
+
+    Returns
+    -------
+    list of str
+        Paths inside the folder.
+    """
+    paths = sorted({*manifest.files, *manifest.before})
+    return [p for p in paths if (root / p).exists() and not manifest.is_ours(root, p)]
 
 
 # ---- What belongs into a folder ----
@@ -358,14 +377,6 @@ def _refuse_foreign(plan: Plan, old: Manifest | None) -> None:
             "none of them",
             "Move or delete them, then install again.",
         )
-
-
-def _changed(root: Path, old: Manifest | None) -> list[str]:
-    """List files of ours that somebody changed."""
-    paths = sorted({*old.files, *old.before}) if old else []
-    return [
-        path for path in paths if old and (root / path).exists() and not old.is_ours(root, path)
-    ]
 
 
 def _refuse_read_only(root: Path, paths: Iterable[str]) -> None:

@@ -106,6 +106,28 @@ class FijiUninstall(Job):
         )
 
 
+class FijiDoctor(Job):
+    """Say which links between this Python and a Fiji work.
+
+    Needs no running Fiji. The list can be pasted into a forum post.
+    """
+
+    label: ClassVar[str] = "ZooBridge Fiji Doctor"
+    command: ClassVar[tuple[str, ...]] = ("fiji", "doctor")
+    positional: ClassVar[tuple[str, ...]] = ("folder",)
+
+    folder: str = ""
+    """Folder of Fiji or ImageJ; empty looks at the rest."""
+
+    def run(self, progress: Progress) -> Result:
+        """Try every link; a required one that fails makes the job fail."""
+        from bridge.fiji.doctor import steps
+        from bridge.jobs.doctor import examined
+
+        folder = Path(self.folder) if self.folder else None
+        return examined(steps(folder), progress, "All that zoobridge needs for Fiji works here.")
+
+
 class FijiLaunchers(Job):
     """Write the menu entries of Fiji, one for each job and language.
 

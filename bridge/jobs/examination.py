@@ -102,7 +102,7 @@ def _python() -> list[Finding]:
 
 
 def _libraries() -> list[Finding]:
-    found, missing = _versions(_LIBRARIES)
+    found, missing = installed_versions(_LIBRARIES)
     findings = [Finding("ok", "libraries", ", ".join(found))]
     if missing:
         findings.append(Finding("fail", "libraries", f"missing: {', '.join(missing)}", _REINSTALL))
@@ -110,12 +110,13 @@ def _libraries() -> list[Finding]:
 
 
 def _optional_libraries() -> list[Finding]:
-    found, missing = _versions(_OPTIONAL_LIBRARIES)
+    found, missing = installed_versions(_OPTIONAL_LIBRARIES)
     text = ", ".join(found + [f"no {name}" for name in missing])
     return [Finding("ok", "optional libraries", text)]
 
 
-def _versions(names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+def installed_versions(names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Give ``NAME VERSION`` of those packages that are installed, and the names of the others."""
     found, missing = [], []
     for name in names:
         try:

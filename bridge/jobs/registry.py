@@ -28,6 +28,7 @@ JOBS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("doctor",): "bridge.jobs.doctor:Doctor",
         ("fiji", "install"): "bridge.fiji.jobs:FijiInstall",
         ("fiji", "uninstall"): "bridge.fiji.jobs:FijiUninstall",
+        ("fiji", "doctor"): "bridge.fiji.jobs:FijiDoctor",
         ("fiji", "launchers"): "bridge.fiji.jobs:FijiLaunchers",
         ("fiji", "macro"): "bridge.fiji.macro_job:RunMacro",
     }
