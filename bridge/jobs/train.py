@@ -86,6 +86,8 @@ class Train(Job):
             changes["data.movies"] = [self._movie()]
             if self.simulate == "never" or (self.simulate == "auto" and not self.like):
                 changes["data.preset"] = None
+                if not any(key.startswith("data.simulation.") for key in changes):
+                    changes["data.simulation"] = {}  # the recipe's own, not used without a preset
         if self.like:
             changes["data.like"] = str(Path(self.like).absolute())
         if self.pixel_size_nm and not self.stack:

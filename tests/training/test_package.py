@@ -24,6 +24,12 @@ from bridge.training.tasks.heatmap import HeatmapTask
 from bridge.zoo.package import open_package
 
 
+# bioimageio leaves files open, and warnings are errors here
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
+)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, small_recipe):
     recipe = small_recipe(
