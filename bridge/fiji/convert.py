@@ -221,11 +221,9 @@ def keep_overlay(source: Any, box: Box, result: Any) -> None:
     scale = result.getWidth() / box.width
     if overlay is None or result.getHeight() != scale * box.height:
         return
-    copy = overlay.duplicate()
-    copy.translate(float(-box.x), float(-box.y))
-    if scale != 1:
-        copy.scale(scale, scale)
-    result.setOverlay(copy)
+    moved = overlay.duplicate()
+    moved.translate(float(-box.x), float(-box.y))
+    result.setOverlay(moved.scale(scale, scale))
 
 
 def _plane(imp: Any, stack: Any, number: int) -> Any:

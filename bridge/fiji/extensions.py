@@ -21,7 +21,7 @@ from typing import Any
 import jpype
 
 from bridge.fiji.run import Done, perform
-from bridge.fiji.show import show_error
+from bridge.fiji.show import is_macro, stop
 
 TITLE = "ZooBridge Macro Extensions"
 
@@ -34,8 +34,8 @@ def register(jobs: Mapping[str, str]) -> None:
     jobs : mapping
         Command words by function name, ``{"zooPredict": "predict"}``.
     """
-    if jpype.JClass("ij.macro.Interpreter").getInstance() is None:
-        show_error(
+    if not is_macro():
+        stop(
             TITLE,
             "no macro is running. Expected a macro that calls its functions. "
             f'Begin a macro with run("{TITLE}");',

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from bridge.errors import InputError, RunError
+from bridge.fiji.folder import recognise
 from bridge.fiji.launchers import MENU_DIR, launchers
 
 ENVIRONMENT: Final = "ZOOBRIDGE_FIJI"
@@ -61,7 +62,7 @@ def session(fiji_dir: str | Path | None = None, *, mode: Mode = "headless") -> I
 
     Raises
     ------
-    FijiError
+    InputError
         The folder is no Fiji, or Java runs already with another one.
     JavaError
         Java or ImageJ doesn't start.
@@ -79,7 +80,7 @@ def find_fiji(fiji_dir: str | Path | None = None) -> Path:
     Parameters
     ----------
     fiji_dir : str or Path, optional
-        Fiji's folder, or the one around it; by default the one that ``ZOOBRIDGE_FIJI`` names.
+        Fiji's folder, the one around it, or its program; by default the one that ``ZOOBRIDGE_FIJI`` names.
 
     Returns
     -------
@@ -88,7 +89,7 @@ def find_fiji(fiji_dir: str | Path | None = None) -> Path:
 
     Raises
     ------
-    FijiError
+    InputError
         There is no such folder, or it holds no ImageJ2.
     """
     given = str(fiji_dir or os.environ.get(ENVIRONMENT, ""))
@@ -99,21 +100,22 @@ def find_fiji(fiji_dir: str | Path | None = None) -> Path:
             "a folder such as Fiji.app",
             f"Give it, or set the environment variable {ENVIRONMENT}.",
         )
-    folder = Path(given).expanduser().absolute()
-    if not folder.is_dir():
-        raise FijiError(given, "there is no such folder", "the folder of a Fiji", "Check the path.")
-    for candidate in (folder, folder / "Fiji.app", folder / "Fiji"):
-        if _has_jar(candidate, "imagej-legacy"):
-            return candidate
-    if list(folder.glob("ij*.jar")) or list(folder.glob("jars/ij-1*.jar")):
-        found = "this is a plain ImageJ, which has no ImageJ2 in it"
-        remedy = "Run its macros in ImageJ itself, or give the folder of a Fiji."
-    elif (folder / "jars").is_dir():
-        found = "its folder 'jars' holds no imagej-legacy"
-        remedy = "Let Fiji's updater complete it, or install Fiji anew."
-    else:
-        found, remedy = "it has no folder 'jars'", "Give the folder that Fiji's launcher is in."
-    raise FijiError(given, found, "the folder of a Fiji", remedy)
+    folder = recognise(Path(given).expanduser())
+    if not folder.has_scijava:
+        raise FijiError(
+            given,
+            "this is a plain ImageJ, which has no ImageJ2 in it",
+            "the folder of a Fiji",
+            "Run its macros in ImageJ itself, or give the folder of a Fiji.",
+        )
+    if folder.jar_version("imagej-legacy") is None:
+        raise FijiError(
+            given,
+            "its folder 'jars' holds no imagej-legacy, so it has no ImageJ 1.x",
+            "a complete Fiji",
+            "Let Fiji's updater complete it, or install Fiji anew.",
+        )
+    return folder.root
 
 
 def close_images() -> None:
@@ -175,10 +177,6 @@ def _start(fiji_dir: Path, mode: Mode) -> Any:
 def has_launchers(fiji_dir: Path) -> bool:
     """Tell whether our commands are installed in a Fiji."""
     return any((fiji_dir / "scripts" / MENU_DIR).glob("ZooBridge_*"))
-
-
-def _has_jar(folder: Path, name: str) -> bool:
-    return any((folder / "jars").glob(f"**/{name}-[0-9]*.jar"))
 
 
 def _use_java_of(fiji_dir: Path) -> None:

@@ -62,6 +62,7 @@ def run_macro(path: Path, argument: str) -> MacroRun:
     failure = ""
     if thrown or returned == _ABORTED or interpreter.wasError():
         own = _text(interpreter.getErrorMessage())
+        own = f"{own} (line {interpreter.getLineNumber()})" if own else ""
         other = _text(ij.getErrorMessage())
         last = lines[-1] if lines else "it stopped itself, and gave no reason"
         failure = own or (other if other != error_before else "") or last

@@ -25,10 +25,11 @@ from typing import Any, Final
 import jpype
 
 from bridge.errors import Cancelled, ZooBridgeError
+from bridge.fiji.active import active_image, open_image
 from bridge.fiji.convert import from_imageplus, selected_box
 from bridge.fiji.dialog import ask
 from bridge.fiji.launchers import default_texts
-from bridge.fiji.show import Origin, has_display, show_answer, show_error
+from bridge.fiji.show import Origin, has_display, is_macro, show_answer, stop
 from bridge.jobs import status
 from bridge.jobs.base import Job
 from bridge.jobs.crash import unexpected
@@ -60,8 +61,10 @@ def run(command: str, scope: Mapping[Any, Any]) -> None:
     scope : mapping
         The launcher's globals; of them the job's fields are read.
     """
-    if not _succeeds(command, scope):
-        jpype.JClass("ij.Macro").abort()  # may throw, to end the macro
+    job = load_job(tuple(command.split()))
+    reason = _failure(job, scope)
+    if reason:
+        stop(job.label, reason)
 
 
 def perform(command: str, *, values: Mapping[str, str], options: str | None) -> Done:
@@ -96,27 +99,23 @@ def perform(command: str, *, values: Mapping[str, str], options: str | None) -> 
             jpype.JClass("ij.IJ").showProgress(1.0)
 
 
-def _succeeds(command: str, scope: Mapping[Any, Any]) -> bool:
-    job = load_job(tuple(command.split()))
+def _failure(job: type[Job], scope: Mapping[Any, Any]) -> str:
+    """Do the job; gives why it failed."""
     try:
         values = _texts(job, scope)
         options = _macro_options()
         if options is None and _is_asking(job, values):
             asked = ask(job)
             if asked is None:
-                return False
+                return ""
             values = asked
     except Exception as error:  # noqa: BLE001 - the host would swallow it
-        show_error(job.label, str(unexpected(error, job.command)))
-        return False
-    answer = perform(command, values=values, options=options).answer
-    if answer.is_ok:
-        return True
-    if _was_cancelled(answer):
+        return str(unexpected(error, job.command))
+    answer = perform(" ".join(job.command), values=values, options=options).answer
+    if not answer.is_ok and _was_cancelled(answer) and not is_macro():
         jpype.JClass("ij.IJ").showStatus("ZooBridge: stopped on request")
-    else:
-        show_error(job.label, answer.error)
-    return False
+        return ""
+    return answer.error
 
 
 def _was_cancelled(answer: Answer) -> bool:
@@ -152,21 +151,15 @@ def _request(
         job = load_job(words)
         values = values_from_macro(options, fields_of(job), "zoobridge " + " ".join(words))
     values = dict(values)
-    imp = _image(values.get(INPUT, "").strip()) if takes_image(words) else None
+    imp = None
+    if takes_image(words):
+        title = values.get(INPUT, "").strip()
+        imp = open_image(title) if title else active_image()
     if imp is None:
         return Request(words, values), None
     values.pop(INPUT, None)
     origin = Origin(imp, selected_box(imp), str(imp.getCalibration().getUnit()))
     return Request(words, values, image=from_imageplus(imp), title=str(imp.getTitle())), origin
-
-
-def _image(title: str) -> Any:
-    """Give the open image of a title, the active one for an empty title; None if there is none."""
-    windows = jpype.JClass("ij.WindowManager")
-    if not title:
-        return windows.getCurrentImage()
-    images = [windows.getImage(number) for number in windows.getIDList() or []]
-    return next((imp for imp in images if str(imp.getTitle()) == title), None)
 
 
 def _refused(command: str, error: ZooBridgeError, started: float) -> Done:

@@ -8,6 +8,7 @@ standard output.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import shutil
 import textwrap
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from typing import Any, Final
 
 import jpype
 
+from bridge.fiji.active import show_image
 from bridge.fiji.convert import Box, keep_overlay, to_imageplus
 from bridge.jobs.desk import Answer
 
@@ -71,28 +73,39 @@ def show_answer(answer: Answer, origin: Origin | None) -> list[str]:
     for imp in images:
         if origin is not None:
             keep_overlay(origin.imp, origin.box, imp)
-        imp.show()
+        show_image(imp)
     for line in answer.lines:
         log(line)
     return [*(str(imp.getTitle()) for imp in images), *tables]
 
 
-def show_error(title: str, text: str) -> None:
-    """Tell why something failed: in a dialog, without a display in the log.
+def stop(title: str, text: str) -> None:
+    """Tell why something failed, in a dialog or in the log, and end the macro that asked for it.
 
     Parameters
     ----------
     title : str
-        Title of the dialog.
+        Title of the dialog, the command's name.
     text : str
         The reason.
     """
     ij = jpype.JClass("ij.IJ")
-    if ij.getInstance() is None or not has_display():
+    lines = "\n".join(textwrap.wrap(text, _LINE_WIDTH))
+    if not has_display() or ij.getInstance() is None:
         log(f"{title}: {text}")
-        return
-    # IJ.error, less its abort: that one throws, and what throws here ends nothing in the macro
-    ij.showMessage(title, "\n".join(textwrap.wrap(text, _LINE_WIDTH)))
+    elif not is_macro():
+        ij.showMessage(title, lines)
+    if is_macro():
+        # Macro.abort alone ends no macro: the interpreter doesn't look at it. This one tells the
+        # interpreter; without a display its own dialog then fails, when all is done.
+        with contextlib.suppress(jpype.JException):
+            ij.error(title, f"{title}: {lines}")
+    jpype.JClass("ij.Macro").abort()
+
+
+def is_macro() -> bool:
+    """Tell whether a macro is running."""
+    return jpype.JClass("ij.macro.Interpreter").getInstance() is not None
 
 
 def log(line: str) -> None:
