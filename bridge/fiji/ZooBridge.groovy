@@ -29,6 +29,7 @@ import ij.gui.Roi
 import ij.io.FileSaver
 import ij.macro.ExtensionDescriptor
 import ij.macro.Functions
+import ij.macro.Interpreter
 import ij.macro.MacroExtension
 import ij.measure.ResultsTable
 import ij.plugin.BrowserLauncher
@@ -38,7 +39,7 @@ import ij.process.ImageProcessor
 
 import java.awt.Choice
 import java.awt.Color
-import java.awt.Component
+import java.awt.FlowLayout
 import java.awt.GraphicsEnvironment
 import java.awt.Label
 import java.awt.Panel
@@ -57,6 +58,8 @@ import java.util.concurrent.locks.ReentrantLock
 class ZooBridge implements Closeable {
 
     static final String KEPT = "zoobridge.client.instance"
+    private static final int PREVIEW_PX = 256
+    private static final int PREVIEW_SLICES = 16
 
     private final File folder
     private final Map typed = [:]  // what the user entered last, by command
@@ -87,6 +90,7 @@ class ZooBridge implements Closeable {
         try {
             Map request = [command: command, values: texts(values), options: Macro.options]
             if (wantsDialog(form, request)) {
+                request.active = ZooBridgeWindows.active()
                 request.values = entered(command, label, form)
                 if (request.values == null) return
             }
@@ -105,27 +109,26 @@ class ZooBridge implements Closeable {
     /**
      * Do a request and show its results.
      *
-     * @param request command, values, options (a macro's text or null)
+     * @param request command, values, options (a macro's text or null); the image that is "active", if
+     *                not the one that ImageJ says
      * @return the worker's answer, and the "titles" of the images shown
      */
     Map perform(Map request) {
-        def worker = worker()
-        def source = null
-        if (takesImage(worker, request.command)) source = takeImage(request)
-        def answer = worker.perform(request, source)
+        def source = worksOnImage(request.command) ? takeImage(request) : null
+        def answer = worker().perform(request, source)
         answer.lines.each { IJ.log(it) }
         answer.titles = ZooBridgeResults.show(answer, source)
         return answer
     }
 
     /** Run a job on the middle or the selection of the active image, and show what came out. */
-    void preview(String command, Map values) {
-        Map request = [command: command, values: texts(values) + [output: "", report: ""]]
-        def source = takeImage(request)?.middle(256)
+    void preview(String command, Map values, ImagePlus active) {
+        Map request = [command: command, values: texts(values) + [output: "", report: ""], active: active]
+        def source = takeImage(request)?.middle(PREVIEW_PX, PREVIEW_SLICES)
         if (source == null) throw ZooBridgeProblem.noImage()
         def answer = worker().perform(request, source)
         if (answer.error) throw ZooBridgeProblem.of(answer.status.error, answer.error)
-        answer.images.each { it.title = "Preview of " + it.title }
+        answer.images*.picture.each { it.title = "Preview of " + it.title }
         ZooBridgeResults.show(answer, source)
     }
 
@@ -149,8 +152,8 @@ class ZooBridge implements Closeable {
         def options = request.options == null ? null : ZooBridgeOptions.split(request.options)
         def named = options == null ? request.values.input : options.find { it.key == "input" }?.value
         if (!named) {
-            def active = WindowManager.currentImage ?: WindowManager.tempCurrentImage
-            return active == null ? null : new ZooBridgeSource(active)
+            def image = request.active ?: ZooBridgeWindows.active()
+            return image == null ? null : new ZooBridgeSource(image)
         }
         def image = WindowManager.getImage(named)
         if (image == null) return null  // a file, then
@@ -159,8 +162,9 @@ class ZooBridge implements Closeable {
         return new ZooBridgeSource(image)
     }
 
-    private boolean takesImage(ZooBridgePython worker, String command) {
-        if (!takesImage.containsKey(command)) takesImage[command] = worker.takesImage(command)
+    /** Tell whether a job works on an open image. */
+    boolean worksOnImage(String command) {
+        if (!takesImage.containsKey(command)) takesImage[command] = worker().takesImage(command)
         return takesImage[command]
     }
 
@@ -220,14 +224,24 @@ class ZooBridge implements Closeable {
 
     // ---- Failures ----
 
+    /** Say why it failed, in a dialog or in the log, and end the macro that asked for it. */
     private static void tell(String label, ZooBridgeProblem problem) {
+        def isMacro = Interpreter.instance != null
+        def text = problem.message.replaceAll(/(.{60,90}?)\s/, '$1\n')
         if (problem.kind == "Cancelled") {
-            IJ.showStatus("$label: stopped")
-            IJ.log("$label: stopped.")
+            IJ.showStatus("$label: stopped on request")
         } else if (GraphicsEnvironment.headless || IJ.instance == null) {
             IJ.log("$label: $problem.message")
-        } else {
-            IJ.showMessage(label, problem.message.replaceAll(/(.{60,90}?)\s/, '$1\n'))
+        } else if (!isMacro) {
+            IJ.showMessage(label, text)
+        }
+        if (isMacro) {
+            // Macro.abort alone ends no macro. This tells the interpreter; without a display its own
+            // dialog then fails, when all is done.
+            try {
+                IJ.error(label, "$label: $text")
+            } catch (RuntimeException ignored) {
+            }
         }
         Macro.abort()
     }
@@ -321,6 +335,39 @@ class ZooBridgeOptions {
 
 // ---- Images ----
 
+/** Which image is active: in a macro without windows each thread has its own, and a script has none. */
+class ZooBridgeWindows {
+
+    static ImagePlus active() {
+        def image = callers().findResult { activeOf(it) } ?: WindowManager.currentImage
+        return image?.processor == null ? null : image  // it may have been closed
+    }
+
+    /** Show an image, and make it the active one of the macro that called us. */
+    static void show(ImagePlus image) {
+        image.show()
+        if (!Interpreter.isBatchMode()) return
+        WindowManager.setTempCurrentImage(null)  // threads of scripts are used again
+        callers().each { WindowManager.setTempCurrentImage(it, image) }
+    }
+
+    private static ImagePlus activeOf(Thread thread) {
+        def field = WindowManager.getDeclaredField("tempImageTable")
+        field.accessible = true
+        return field.get(null)[thread]
+    }
+
+    /** The threads that wait for this one, a script's in ImageJ2; in ImageJ 1.x this one. */
+    private static List<Thread> callers() {
+        try {
+            def callers = IJ.getField("_hooks").get(null)?.threadAncestors?.toList()
+            if (callers) return callers
+        } catch (NoSuchFieldException ignored) {
+        }
+        return [Thread.currentThread()]
+    }
+}
+
 /** Units of length and time as ImageJ's users spell them, as in bridge/images/units.py. */
 class ZooBridgeUnits {
 
@@ -361,33 +408,37 @@ class ZooBridgeUnits {
     }
 }
 
-/** An open image, the rectangle around its selection and the frames that are wanted of it. */
+/** An open image, the rectangle around its selection, and the slices and frames wanted of it. */
 class ZooBridgeSource {
 
     final ImagePlus image
     final Rectangle box
+    final IntRange slices
     final IntRange frames
     private final boolean isSigned
 
     ZooBridgeSource(ImagePlus image) {
-        this(image, selected(image), 1..image.NFrames)
+        this(image, selected(image), 1..image.NSlices, 1..image.NFrames)
     }
 
-    private ZooBridgeSource(ImagePlus image, Rectangle box, IntRange frames) {
+    private ZooBridgeSource(ImagePlus image, Rectangle box, IntRange slices, IntRange frames) {
         this.image = image
         this.box = box
+        this.slices = slices
         this.frames = frames
         this.isSigned = image.bitDepth == 16 && image.calibration.isSigned16Bit()
     }
 
-    /** The middle of the rectangle, and the frame on display. */
-    ZooBridgeSource middle(int edge) {
+    /** What a preview needs: a selection or the middle, slices around the one on display, its frame. */
+    ZooBridgeSource middle(int edge, int depth) {
         def hasSelection = image.roi?.isArea()
         int w = hasSelection ? box.width : Math.min(box.width as int, edge)
         int h = hasSelection ? box.height : Math.min(box.height as int, edge)
         int x = box.x + ((box.width - w) / 2 as int)
         int y = box.y + ((box.height - h) / 2 as int)
-        return new ZooBridgeSource(image, new Rectangle(x, y, w, h), image.frame..image.frame)
+        int first = Math.max(1, Math.min(image.slice - depth.intdiv(2), image.NSlices - depth + 1))
+        int last = Math.min(first + depth - 1, image.NSlices)
+        return new ZooBridgeSource(image, new Rectangle(x, y, w, h), first..last, image.frame..image.frame)
     }
 
     String getDtype() {
@@ -397,7 +448,7 @@ class ZooBridgeSource {
     /** Sizes (t, z, c, y, x); RGB counts as three channels. */
     int[] getShape() {
         int channels = image.NChannels * (image.bitDepth == 24 ? 3 : 1)
-        return [frames.size(), image.NSlices, channels, box.height as int, box.width as int] as int[]
+        return [frames.size(), slices.size(), channels, box.height as int, box.width as int] as int[]
     }
 
     long getBytes() {
@@ -419,7 +470,7 @@ class ZooBridgeSource {
     void copyTo(ByteBuffer target) {
         target.order(ByteOrder.nativeOrder())
         def stack = image.getStack()
-        for (int t : frames) for (int z = 1; z <= image.NSlices; z++) for (int c = 1; c <= image.NChannels; c++) {
+        for (int t : frames) for (int z : slices) for (int c = 1; c <= image.NChannels; c++) {
             for (plane in planes(stack, image.getStackIndex(c, z, t))) {
                 ZooBridgePixels.put(plane, image.width, box, target)
             }
@@ -429,13 +480,13 @@ class ZooBridgeSource {
     /** The same as an image of its own. */
     ImagePlus copy() {
         def stack = new ImageStack(box.width as int, box.height as int)
-        for (int t : frames) for (int z = 1; z <= image.NSlices; z++) for (int c = 1; c <= image.NChannels; c++) {
+        for (int t : frames) for (int z : slices) for (int c = 1; c <= image.NChannels; c++) {
             def plane = processor(image.getStack(), image.getStackIndex(c, z, t))
             plane.setRoi(box)
             stack.addSlice(plane.crop())
         }
         def copy = new ImagePlus(image.title, stack)
-        copy.setDimensions(image.NChannels, image.NSlices, frames.size())
+        copy.setDimensions(image.NChannels, slices.size(), frames.size())
         copy.setOpenAsHyperStack(stack.size() > 1)
         copy.calibration = image.calibration.copy()
         if (isSigned) copy.calibration.disableDensityCalibration()
@@ -538,7 +589,7 @@ class ZooBridgeResults {
             ImagePlus image = about.picture
             calibrate(image, about, source)
             if (source != null) keepOverlay(source, image)
-            image.show()
+            ZooBridgeWindows.show(image)
             titles << image.title
         }
         try {
@@ -617,7 +668,7 @@ class ZooBridgeResults {
             }
             if (image.getStack().isVirtual()) image = image.duplicate()  // its file is about to be deleted
             image.title = title
-            image.show()
+            ZooBridgeWindows.show(image)
             titles << title
         }
     }
@@ -1030,6 +1081,7 @@ class ZooBridgeDialog {
     private final List form
     private final Map before
     private final GenericDialog dialog
+    private final ImagePlus active = ZooBridgeWindows.active()  // previews become active, too
     private final Map<String, Object> entries = [:]  // the component of each field
     private Label complaint
     private volatile boolean isPreviewing
@@ -1088,25 +1140,29 @@ class ZooBridgeDialog {
                 dialog.addFileField(row.name, value, TEXT_COLUMNS)
                 break
             default:
-                dialog.addStringField(row.name + range(row), value, TEXT_COLUMNS)
+                dialog.addStringField(row.name, value, TEXT_COLUMNS)
         }
         entries[row.name] = dialog.stringFields.last()
-        if (row.name == "model") addModels(entries.model)
+        if (row.name == "model") addChoices(entries.model, "installed models", client.models())
+        if (row.name == "input" && client.worksOnImage(command)) {
+            addChoices(entries.input, "active image", (WindowManager.imageTitles as List).unique())
+        }
     }
 
-    /** A list beside the text: choosing a model writes its name there, which is what is recorded. */
-    private void addModels(TextField model) {
-        def names = client.models()
-        if (!names) return
+    /** A list beside a text: what is chosen is written into the text, which is what is recorded. */
+    private void addChoices(TextField text, String nothing, List<String> names) {
         def list = new Choice()
-        list.add("installed models")
+        list.add(nothing)
         names.each { list.add(it) }
-        if (model.text in names) list.select(model.text)
-        list.addItemListener { if (list.selectedIndex > 0) model.text = list.selectedItem }
-        def panel = new Panel()
+        if (text.text in names) list.select(text.text)
+        list.addItemListener { text.text = list.selectedIndex > 0 ? list.selectedItem : "" }
+        def constraints = dialog.layout.getConstraints(text)
+        dialog.remove(text)
+        def panel = new Panel(new FlowLayout(FlowLayout.LEFT, 0, 0))
+        panel.add(text)
         panel.add(list)
-        dialog.addToSameRow()
-        dialog.addPanel(panel)
+        dialog.layout.setConstraints(panel, constraints)
+        dialog.add(panel)
     }
 
     /** Rows that a check box brings out; the box itself isn't read, and so isn't recorded. */
@@ -1140,7 +1196,7 @@ class ZooBridgeDialog {
     private boolean complain() {
         def wrong = form.find { it.type in ["whole", "number"] && !isNumber(it, now(it).trim()) }
         complaint.text = wrong == null ? "" :
-            "$wrong.name: '${now(wrong)}' is no ${wrong.type == 'whole' ? 'whole ' : ''}number${range(wrong)}"
+            "$wrong.name: '${now(wrong)}' is not a ${wrong.type == 'whole' ? 'whole ' : ''}number${range(wrong)}"
         return wrong == null
     }
 
@@ -1157,7 +1213,7 @@ class ZooBridgeDialog {
         def values = form.collectEntries { [it.name, now(it)] }
         Thread.startDaemon {
             try {
-                client.preview(command, values)
+                client.preview(command, values, active)
             } catch (Throwable error) {
                 def problem = ZooBridgeProblem.of(error)
                 IJ.log("Preview: " + problem.message)

@@ -96,7 +96,6 @@ class Groovy:
 
     def run(self, code: str, **arguments: Any) -> Run:
         """Run a snippet; ``client`` is the ZooBridge, ``arguments`` what is given here."""
-        self._printed.clear()
         self.tell(code, **arguments)
         return self.answer()
 
@@ -112,8 +111,7 @@ class Groovy:
         said = self._answer()
         if "trace" in said:
             raise RuntimeError("In Groovy:\n" + said["trace"])
-        log = said["log"] if said.get("log") is not None else "\n".join(self._printed)
-        return Run(said.get("value"), log, tuple(said["dialogs"]))
+        return Run(said.get("value"), said["log"] or "", tuple(said["dialogs"]))
 
     def quit(self) -> int:
         """End it as a user who closes Fiji; gives its exit code."""

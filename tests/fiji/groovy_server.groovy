@@ -4,7 +4,8 @@
 //     out:  ANSWER {"value": ["deep-storm"], "log": "text of ImageJ's log", "dialogs": ["..."]}
 //     out:  ANSWER {"trace": "...", "log": "", "dialogs": []}
 //
-// `client` is the ZooBridge made from the file named by the first argument, `arguments` what was sent.
+// `client` is the ZooBridge made from the file named by the first argument, if there is one; `arguments`
+// is what was sent.
 // Modal dialogs are noted and closed, as a user would close them, unless "keep" is sent.
 import groovy.json.JsonOutput
 import groovy.json.JsonSlurper
@@ -18,12 +19,11 @@ import java.awt.Label
 import java.awt.Window
 
 def out = System.out
-System.out = System.err
-if (!GraphicsEnvironment.headless) new ij.ImageJ(null, ij.ImageJ.STANDALONE)
+def printed = new ByteArrayOutputStream()
+System.out = System.err = new PrintStream(printed, true, "UTF-8")
+if (!GraphicsEnvironment.headless && IJ.instance == null) new ij.ImageJ(null, ij.ImageJ.STANDALONE)
 def loader = new GroovyClassLoader(getClass().classLoader)
-def type = loader.parseClass(new File(args[0]))
-def client = type.getDeclaredConstructor().newInstance()
-def logged = new StringBuffer()
+def client = args ? loader.parseClass(new File(args[0])).getDeclaredConstructor().newInstance() : null
 
 def texts
 texts = { Container container ->
@@ -60,6 +60,7 @@ System.in.eachLine("UTF-8") { line ->
     def said = new JsonSlurper().parseText(line)
     def answer = [:]
     def dialogs = []
+    printed.reset()
     def worker = new Thread({
         try {
             def binding = new Binding(client: client, arguments: said.arguments, loader: loader)
@@ -75,7 +76,7 @@ System.in.eachLine("UTF-8") { line ->
         worker.join(20)
         if (!GraphicsEnvironment.headless && !said.arguments.keep) dialogs += closeDialogs()
     }
-    answer.log = GraphicsEnvironment.headless ? null : IJ.log
+    answer.log = GraphicsEnvironment.headless ? printed.toString("UTF-8") : IJ.log
     answer.dialogs = dialogs
     def text = JsonOutput.toJson(answer)
     clear()
