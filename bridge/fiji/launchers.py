@@ -189,9 +189,12 @@ _LOAD_CLIENT: Final = """
 def file = [System.getProperty("ij.dir"), ij.IJ.getDir("imagej")].findAll { it }
     .collect { new File(it, "%(client)s") }.find { it.isFile() }
 if (file == null) {
-    ij.IJ.log("ZooBridge: %(client)s is missing in this Fiji. "
-        + "In a terminal, run zoobridge fiji install.")
-    ij.Macro.abort()
+    def text = "ZooBridge: this Fiji has no %(client)s. In a terminal, run zoobridge fiji install."
+    ij.IJ.log(text)
+    try {
+        ij.IJ.error("ZooBridge", text)
+    } catch (RuntimeException headless) {  // it cannot be shown, but it has ended the macro
+    }
     return
 }
 def kept = ij.IJ.getProperty("zoobridge.client")
@@ -267,17 +270,21 @@ except (ImportError, SyntaxError) as error:
     import sys
 
     if sys.platform.startswith("java"):
-        from ij import IJ, Macro
+        from ij import IJ
     else:
         from scyjava import jimport
 
-        IJ, Macro = jimport("ij.IJ"), jimport("ij.Macro")
-    IJ.log(
+        IJ = jimport("ij.IJ")
+    text = (
         "ZooBridge: this Python, %%s at %%s, cannot load zoobridge (%%s). It takes Fiji in Python "
         "mode, with zoobridge in that Python. In a terminal, run zoobridge fiji install."
         %% (sys.version.split()[0], sys.executable, error)
     )
-    Macro.abort()
+    IJ.log(text)
+    try:
+        IJ.error("ZooBridge", text)
+    except:  # without a display it cannot be shown, but it has ended the macro
+        pass
 else:
     %(call)s
 """

@@ -101,6 +101,13 @@ def compile_python_2(files: list[str]) -> list[str]:
     return complaints
 
 
+def run_python_2(file: str) -> str:
+    """Let Jython run a launcher, as a Fiji does that isn't in Python mode; gives its ``text``."""
+    interpreter = _java("org.python.util.PythonInterpreter")()
+    interpreter.exec_(Path(file).read_text())
+    return str(interpreter.get("text"))
+
+
 def _scijava() -> tuple[Any, Any]:
     context = _java("org.scijava.Context")(False)
     service = context.service("org.scijava.script.ScriptService")

@@ -471,3 +471,61 @@ def test_a_path_that_macros_cannot_hold_is_told(fiji, plans, monkeypatch):
     assert "zoobridge.command" in plan.notes[-1]
     macro = plan.files["macros/ZooBridge/predict_folder.ijm"]
     assert b'"zoobridge.command", "zoobridge");' in macro
+
+
+# ---- In a real ImageJ2 ----
+
+ASK_IMAGEJ = """
+import json, os, sys
+import scyjava, imagej
+folder, home, answer = sys.argv[1:]
+scyjava.config.set_java_constraints(fetch="auto")
+scyjava.config.endpoints.clear()
+scyjava.config.add_options([f"-Duser.home={home}", f"-Djava.util.prefs.userRoot={home}"])
+ij = imagej.init(folder, mode="headless")
+commands = scyjava.jimport("ij.Menus").getCommands().keySet()
+run = ij.py.run_macro
+found = {
+    "commands": sorted(str(c) for c in commands if str(c).startswith("ZooBridge")),
+    "models": str(run(
+        'run("ZooBridge Macro Extensions"); status = "";'
+        'count = Ext.zooModels("", status); return count + status;'
+    )["result"]),
+    "predicted": str(run(
+        'newImage("cells", "16-bit ramp", 64, 64, 1); run("ZooBridge Predict", "model=deep-storm");'
+        'selectImage("cells-deep-storm"); return "" + getWidth();'
+    )["result"]),
+}
+with open(answer, "w") as file:
+    json.dump(found, file)
+os._exit(0)
+"""
+
+
+@pytest.mark.fiji
+@pytest.mark.slow
+@pytest.mark.skipif("ZOOBRIDGE_FIJI" not in os.environ, reason="ZOOBRIDGE_FIJI names no folder")
+@pytest.mark.parametrize("kind", ["groovy", "python"])
+def test_a_real_imagej_finds_the_commands_and_is_restored(tmp_path, kind):
+    fiji = tmp_path / "Fiji.app"
+    shutil.copytree(recognise(Path(os.environ["ZOOBRIDGE_FIJI"])).root, fiji)
+    before = tree(fiji)
+    plan = plan_install(fiji, kind=kind)
+    install(plan)
+    answer = tmp_path / "answer.json"
+    done = subprocess.run(
+        [sys.executable, "-c", ASK_IMAGEJ, str(fiji), str(tmp_path), str(answer)],
+        env={**os.environ, "ZOOBRIDGE_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert answer.exists(), done.stdout + done.stderr
+    found = json.loads(answer.read_text())
+    entries = [path for path in plan.files if path.startswith("scripts/")]
+    assert found["commands"] == sorted(Path(p).stem.replace("_", " ") for p in entries)
+    count, status = found["models"][0], json.loads(found["models"][1:])
+    assert (count, status["ok"]) == ("1", True)
+    assert found["predicted"] == "512"
+    uninstall(recognise(fiji))
+    assert tree(fiji) == before

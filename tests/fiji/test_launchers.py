@@ -194,6 +194,13 @@ def test_jython_compiles_every_python_launcher(jars, tmp_path):
     assert ask("compile_python_2", jars, tmp_path, files=files) == []
 
 
+def test_jython_running_a_python_launcher_says_what_is_missing(jars, tmp_path):
+    file = str(script_of(("predict",), "python"))
+    said = ask("run_python_2", jars, tmp_path, file=file)
+    assert said.startswith("ZooBridge: this Python, 2.7.4 at ")
+    assert "It takes Fiji in Python mode" in said
+
+
 RECORDER = """
 class ZooBridge {
     static int made = 0

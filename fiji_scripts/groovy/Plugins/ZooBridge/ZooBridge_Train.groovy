@@ -32,9 +32,12 @@ def values = [output: output, recipe: recipe, stack: stack, table: table, pixel_
 def file = [System.getProperty("ij.dir"), ij.IJ.getDir("imagej")].findAll { it }
     .collect { new File(it, "zoobridge/ZooBridge.groovy") }.find { it.isFile() }
 if (file == null) {
-    ij.IJ.log("ZooBridge: zoobridge/ZooBridge.groovy is missing in this Fiji. "
-        + "In a terminal, run zoobridge fiji install.")
-    ij.Macro.abort()
+    def text = "ZooBridge: this Fiji has no zoobridge/ZooBridge.groovy. In a terminal, run zoobridge fiji install."
+    ij.IJ.log(text)
+    try {
+        ij.IJ.error("ZooBridge", text)
+    } catch (RuntimeException headless) {  // it cannot be shown, but it has ended the macro
+    }
     return
 }
 def kept = ij.IJ.getProperty("zoobridge.client")

@@ -10,16 +10,20 @@ except (ImportError, SyntaxError) as error:
     import sys
 
     if sys.platform.startswith("java"):
-        from ij import IJ, Macro
+        from ij import IJ
     else:
         from scyjava import jimport
 
-        IJ, Macro = jimport("ij.IJ"), jimport("ij.Macro")
-    IJ.log(
+        IJ = jimport("ij.IJ")
+    text = (
         "ZooBridge: this Python, %s at %s, cannot load zoobridge (%s). It takes Fiji in Python "
         "mode, with zoobridge in that Python. In a terminal, run zoobridge fiji install."
         % (sys.version.split()[0], sys.executable, error)
     )
-    Macro.abort()
+    IJ.log(text)
+    try:
+        IJ.error("ZooBridge", text)
+    except:  # without a display it cannot be shown, but it has ended the macro
+        pass
 else:
     run("models check", globals())
