@@ -41,7 +41,7 @@ class Localize(ImageJob):
     threshold: str = "auto"
     """How high a peak must be: auto, a share of the typical peak (20%), or a value (2.5)."""
     radius_px: Annotated[int, Field(ge=0, le=100)] = 0
-    """Pixels of the heatmap around a peak that belong to it; 0 takes about 40 nm, 1 to 3."""
+    """Pixels of the heatmap around a peak that belong to it; 0 takes about 60 nm, 1 to 5."""
     pixel_size_nm: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     """Edge of a camera pixel in nm; 0 takes what the movie says."""
     tile: Annotated[int, Field(ge=0, le=1_000_000)] = 0

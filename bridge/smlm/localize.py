@@ -28,15 +28,15 @@ from bridge.smlm import peak_kernels as kernels
 AUTO_SHARE = 0.2
 """Share of the typical peak that is enough where nothing is asked for.
 
-With the package deep-storm, on its own demo and on that of the original Deep-STORM, shares from
-0.15 to 0.3 give the same efficiency of the SMLM challenge to 2 %.
+With the package deep-storm, shares from 0.2 to 0.35 give the same efficiency of the SMLM challenge
+to 2 % on its own demo.
 """
 
 LEAST_OF_EMITTER = 0.01
 """Share of one emitter's sum that a fine pixel has to reach, where the model states that sum."""
 
-_SUPPRESSED_NM = 40.0
-_MOST_AUTO_RADIUS_PX = 3
+_SUPPRESSED_NM = 60.0
+_MOST_AUTO_RADIUS_PX = 5
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def typical_height(heights: NDArray[np.float32]) -> float:
 
 
 def choose_radius(fine_pixel_nm: float) -> int:
-    """Choose the radius of a peak's window, in fine pixels: about 40 nm, 1 to 3 pixels."""
+    """Choose the radius of a peak's window, in fine pixels: about 60 nm, 1 to 5 pixels."""
     return max(1, min(_MOST_AUTO_RADIUS_PX, round(_SUPPRESSED_NM / fine_pixel_nm)))
 
 
@@ -161,7 +161,7 @@ def find_peaks(
     threshold : Threshold or float, optional
         How high a peak must be; a number is a value of the heatmap. By default automatic.
     radius : int
-        Half width of the window, in fine pixels: it has ``2 radius + 1``. 0: about 40 nm, 1 to 3.
+        Half width of the window, in fine pixels: it has ``2 radius + 1``. 0: about 60 nm, 1 to 5.
     sum_per_emitter : float, optional
         What the pixels of one emitter add up to, for the automatic threshold.
     first_frame : int

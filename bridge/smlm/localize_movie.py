@@ -196,7 +196,7 @@ def localize_movie(
     threshold : Threshold, optional
         How high a peak must be; by default automatic.
     radius : int
-        Half width of a peak's window, in fine pixels; 0: about 40 nm, 1 to 3.
+        Half width of a peak's window, in fine pixels; 0: about 60 nm, 1 to 5.
     progress : Progress
         Told after every batch of tiles.
 

@@ -65,7 +65,10 @@ def test_the_table_has_the_emitters_of_the_movie_and_its_report(localize, movie,
     table = read_table(tmp_path / "table.csv")
     truth = read_table(DEMO / "truth.csv")
     inside = (truth["frame"] <= 6) & (truth["x_nm"] < 6_400) & (truth["y_nm"] < 4_800)
-    assert jaccard(table, truth[inside]) > 0.55
+    index = jaccard(table, truth[inside])
+    assert index > 0.45  # a third of the truth is dimmer than any network sees: blinking
+    n_pairs = index / (1 + index) * (len(table) + inside.sum())
+    assert n_pairs / len(table) > 0.9
     outputs = status["outputs"]
     assert outputs["n_localizations"] == len(table)
     assert (outputs["n_frames"], outputs["pixel_size_nm"], outputs["upscaling"]) == (6, 100.0, 8)
@@ -142,10 +145,10 @@ def test_a_model_of_images_is_refused_with_the_reason(localize, movie, write_pac
     assert "zoobridge predict" in status["error"]["remedy"]
 
 
-def test_a_movie_that_the_model_does_not_know_is_a_failure_without_a_table(localize, tmp_path):
+def test_a_movie_unlike_the_model_s_is_warned_of(localize, tmp_path):
     dark = xr.DataArray(np.zeros((3, 48, 48), np.uint16), dims=("t", "y", "x"))
     dark.attrs["pixel_size_nm"] = {"y": 100.0, "x": 100.0}
     write_image(tmp_path / "dark.tif", dark)
     exit_code, status = localize(tmp_path / "dark.tif")
-    assert (exit_code, status["error"]["kind"]) == (1, "VerdictError")
-    assert not (tmp_path / "table.csv").exists()
+    assert exit_code == 0
+    assert any("from 0 to 0" in warning for warning in status["warnings"])

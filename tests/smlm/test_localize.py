@@ -210,8 +210,8 @@ def test_a_relative_threshold_is_a_share_of_the_typical_peak():
     assert Threshold().settle(heights, sum_per_emitter=1e6) == 1e4
 
 
-def test_the_window_is_about_forty_nanometres():
-    assert [choose_radius(nm) for nm in (5.0, 12.5, 20.0, 25.0, 50.0, 100.0)] == [3, 3, 2, 2, 1, 1]
+def test_the_window_is_about_sixty_nanometres():
+    assert [choose_radius(nm) for nm in (5.0, 12.5, 20.0, 25.0, 50.0, 100.0)] == [5, 5, 3, 2, 1, 1]
 
 
 @pytest.mark.parametrize("wrong", [{"upscaling": 0}, {"pixel_size_nm": -1.0}, {"radius": -1}])
