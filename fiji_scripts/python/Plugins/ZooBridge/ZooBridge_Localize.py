@@ -5,7 +5,7 @@
 #@ String (label="Input", description="Movie of raw camera frames (TIFF, OME-Zarr, .npy).", visibility=INVISIBLE, required=false, persist=false, value="") input
 #@ String (label="Output", description="Table to write (.csv or .hdf5).", visibility=INVISIBLE, required=false, persist=false, value="") output
 #@ String (label="Threshold", description="How high a peak must be: auto, a share of the typical peak (20%), or a value (2.5).", visibility=INVISIBLE, required=false, persist=false, value="auto") threshold
-#@ String (label="Radius px", description="Pixels of the heatmap around a peak that belong to it; 0 takes about 40 nm, 1 to 3.", visibility=INVISIBLE, required=false, persist=false, value="0") radius_px
+#@ String (label="Radius px", description="Pixels of the heatmap around a peak that belong to it; 0 takes about 60 nm, 1 to 5.", visibility=INVISIBLE, required=false, persist=false, value="0") radius_px
 #@ String (label="Pixel size nm", description="Edge of a camera pixel in nm; 0 takes what the movie says.", visibility=INVISIBLE, required=false, persist=false, value="0.0") pixel_size_nm
 #@ String (label="Tile", description="Longest tile edge in camera pixels; 0 chooses one that fits the memory.", visibility=INVISIBLE, required=false, persist=false, value="0") tile
 #@ String (label="Batch", description="Tiles run at once; 0 chooses.", visibility=INVISIBLE, required=false, persist=false, value="0") batch
