@@ -1104,10 +1104,14 @@ class ZooBridgeDialog {
         complaint = dialog.message
         if (command == "predict") dialog.addButton("Preview", { preview() })
         dialog.addHelp(help())
-        dialog.addDialogListener { source, event -> complain() }
+        def values = null
+        dialog.addDialogListener { source, event ->
+            // without an event: when it opens and at its end, the only time that the recorder listens
+            if (event == null) values = form.collectEntries { [it.name, next(it)] }
+            complain()
+        }
         dialog.showDialog()
-        if (dialog.wasCanceled()) return null
-        return form.collectEntries { [it.name, next(it)] }
+        return dialog.wasCanceled() ? null : values
     }
 
     /** Read a field the way that the recorder notices. */

@@ -5,7 +5,8 @@ decides nothing. What a user sees (dialog, messages, images) is made by ``ZooBri
 :mod:`bridge.fiji.run`. Why the declarations look as they do:
 
 - every field is a text: SciJava drops a script without a word where a number doesn't parse;
-- none is visible or required: SciJava's own dialog would pop up in a macro that leaves one out;
+- none is a String or required: SciJava's own dialog would ask for each that is not given (being
+  invisible keeps a field out of the recorder only); for a CharSequence it has no entry to show;
 - none is remembered: SciJava would fill it in next time, even for another script;
 - no space in ``#@script``: SciJava ignores the line otherwise;
 - ASCII only: Java may read a script in any encoding.
@@ -170,7 +171,7 @@ def _parameter(field: Option, default: str) -> str:
         "value": _quoted(default),
     }
     listed = ", ".join(f"{key}={value}" for key, value in attributes.items())
-    return f"#@ String ({listed}) {field.name}"
+    return f"#@ CharSequence ({listed}) {field.name}"
 
 
 def _quoted(text: str) -> str:

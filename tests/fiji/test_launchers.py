@@ -164,7 +164,7 @@ def test_scijava_reads_every_header_as_the_job_defines_it(jars, tmp_path):
         assert header["inputs"] == [
             {
                 "name": field.name,
-                "type": "java.lang.String",
+                "type": "java.lang.CharSequence",
                 "label": field.name.replace("_", " ").capitalize(),
                 "description": field.help,
                 "default": texts[field.name],

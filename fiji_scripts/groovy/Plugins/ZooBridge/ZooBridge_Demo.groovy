@@ -1,6 +1,6 @@
 // Made by `zoobridge fiji launchers` from the job `demo`; changes here are lost.
 #@script(label="ZooBridge Demo", headless=true)
-#@ String (label="Output", description="Folder for the results; made if missing.", visibility=INVISIBLE, required=false, persist=false, value="") output
+#@ CharSequence (label="Output", description="Folder for the results; made if missing.", visibility=INVISIBLE, required=false, persist=false, value="") output
 def form = [
     [name: "output", type: "path", value: "", choices: [], help: "Folder for the results; made if missing.", low: null, high: null],
 ]

@@ -1,8 +1,8 @@
 // Made by `zoobridge fiji launchers` from the job `models add`; changes here are lost.
 #@script(label="ZooBridge Models Add", headless=true)
-#@ String (label="Path", description="Folder, .zip or YAML file of the package.", visibility=INVISIBLE, required=false, persist=false, value="") path
-#@ String (label="Name", description="Name to give it; empty makes one from the model's name.", visibility=INVISIBLE, required=false, persist=false, value="") name
-#@ String (label="Overwrite", description="Replace an installed package of that name.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
+#@ CharSequence (label="Path", description="Folder, .zip or YAML file of the package.", visibility=INVISIBLE, required=false, persist=false, value="") path
+#@ CharSequence (label="Name", description="Name to give it; empty makes one from the model's name.", visibility=INVISIBLE, required=false, persist=false, value="") name
+#@ CharSequence (label="Overwrite", description="Replace an installed package of that name.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
 def form = [
     [name: "path", type: "path", value: "", choices: [], help: "Folder, .zip or YAML file of the package.", low: null, high: null],
     [name: "name", type: "text", value: "", choices: [], help: "Name to give it; empty makes one from the model's name.", low: null, high: null],

@@ -1,6 +1,6 @@
 // Made by `zoobridge fiji launchers` from the job `models info`; changes here are lost.
 #@script(label="ZooBridge Models Info", headless=true)
-#@ String (label="Model", description="Folder, .zip, YAML file or name of a model package.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") model
+#@ CharSequence (label="Model", description="Folder, .zip, YAML file or name of a model package.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") model
 def form = [
     [name: "model", type: "text", value: "deep-storm", choices: [], help: "Folder, .zip, YAML file or name of a model package.", low: null, high: null],
 ]

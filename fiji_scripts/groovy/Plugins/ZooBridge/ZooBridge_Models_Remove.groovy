@@ -1,6 +1,6 @@
 // Made by `zoobridge fiji launchers` from the job `models remove`; changes here are lost.
 #@script(label="ZooBridge Models Remove", headless=true)
-#@ String (label="Name", description="Name of an installed package.", visibility=INVISIBLE, required=false, persist=false, value="") name
+#@ CharSequence (label="Name", description="Name of an installed package.", visibility=INVISIBLE, required=false, persist=false, value="") name
 def form = [
     [name: "name", type: "text", value: "", choices: [], help: "Name of an installed package.", low: null, high: null],
 ]

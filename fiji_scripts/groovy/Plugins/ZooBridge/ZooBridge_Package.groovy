@@ -1,8 +1,8 @@
 // Made by `zoobridge fiji launchers` from the job `package`; changes here are lost.
 #@script(label="ZooBridge Package", headless=true)
-#@ String (label="Input", description="Folder of the run.", visibility=INVISIBLE, required=false, persist=false, value="") input
-#@ String (label="Output", description="Folder of the package; none takes the run's own.", visibility=INVISIBLE, required=false, persist=false, value="") output
-#@ String (label="Overwrite", description="Replace a package that is there.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
+#@ CharSequence (label="Input", description="Folder of the run.", visibility=INVISIBLE, required=false, persist=false, value="") input
+#@ CharSequence (label="Output", description="Folder of the package; none takes the run's own.", visibility=INVISIBLE, required=false, persist=false, value="") output
+#@ CharSequence (label="Overwrite", description="Replace a package that is there.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
 def form = [
     [name: "input", type: "path", value: "", choices: [], help: "Folder of the run.", low: null, high: null],
     [name: "output", type: "path", value: "", choices: [], help: "Folder of the package; none takes the run's own.", low: null, high: null],

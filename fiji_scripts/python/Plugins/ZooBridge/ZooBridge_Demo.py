@@ -1,7 +1,7 @@
 #!Python
 # Made by `zoobridge fiji launchers` from the job `demo`; changes here are lost.
 #@script(label="ZooBridge Demo", headless=true)
-#@ String (label="Output", description="Folder for the results; made if missing.", visibility=INVISIBLE, required=false, persist=false, value="") output
+#@ CharSequence (label="Output", description="Folder for the results; made if missing.", visibility=INVISIBLE, required=false, persist=false, value="") output
 try:
     from bridge.fiji.run import run
 except (ImportError, SyntaxError) as error:

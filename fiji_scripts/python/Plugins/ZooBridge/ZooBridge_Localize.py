@@ -1,21 +1,21 @@
 #!Python
 # Made by `zoobridge fiji launchers` from the job `localize`; changes here are lost.
 #@script(label="ZooBridge Localize", headless=true)
-#@ String (label="Model", description="Folder, zip, rdf.yaml or installed name of a package, such as deep-storm.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") model
-#@ String (label="Input", description="Movie of raw camera frames (TIFF, OME-Zarr, .npy).", visibility=INVISIBLE, required=false, persist=false, value="") input
-#@ String (label="Output", description="Table to write (.csv or .hdf5).", visibility=INVISIBLE, required=false, persist=false, value="") output
-#@ String (label="Threshold", description="How high a peak must be: auto, a share of the typical peak (20%), or a value (2.5).", visibility=INVISIBLE, required=false, persist=false, value="auto") threshold
-#@ String (label="Radius px", description="Pixels of the heatmap around a peak that belong to it; 0 takes about 60 nm, 1 to 5.", visibility=INVISIBLE, required=false, persist=false, value="0") radius_px
-#@ String (label="Pixel size nm", description="Edge of a camera pixel in nm; 0 takes what the movie says.", visibility=INVISIBLE, required=false, persist=false, value="0.0") pixel_size_nm
-#@ String (label="Tile", description="Longest tile edge in camera pixels; 0 chooses one that fits the memory.", visibility=INVISIBLE, required=false, persist=false, value="0") tile
-#@ String (label="Batch", description="Tiles run at once; 0 chooses.", visibility=INVISIBLE, required=false, persist=false, value="0") batch
-#@ String (label="Device", description="Where to compute: auto, cpu, cuda, cuda:1 or mps.", visibility=INVISIBLE, required=false, persist=false, value="auto") device
-#@ String (label="Engine", description="Who computes; auto takes the fastest that the package and this machine have.", visibility=INVISIBLE, required=false, persist=false, value="auto") engine
-#@ String (label="Precision", description="Arithmetic; the shorter ones are faster and less exact.", visibility=INVISIBLE, required=false, persist=false, value="float32") precision
-#@ String (label="Axes", description="Axes of the movie, such as tyx, where the file doesn't say or says it wrong.", visibility=INVISIBLE, required=false, persist=false, value="") axes
-#@ String (label="Channel", description="Channel to use, from 1; 0 uses all.", visibility=INVISIBLE, required=false, persist=false, value="0") channel
-#@ String (label="Trust", description="Let the package run code of its own (remembered for this content).", visibility=INVISIBLE, required=false, persist=false, value="false") trust
-#@ String (label="Overwrite", description="Replace a table that is there.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
+#@ CharSequence (label="Model", description="Folder, zip, rdf.yaml or installed name of a package, such as deep-storm.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") model
+#@ CharSequence (label="Input", description="Movie of raw camera frames (TIFF, OME-Zarr, .npy).", visibility=INVISIBLE, required=false, persist=false, value="") input
+#@ CharSequence (label="Output", description="Table to write (.csv or .hdf5).", visibility=INVISIBLE, required=false, persist=false, value="") output
+#@ CharSequence (label="Threshold", description="How high a peak must be: auto, a share of the typical peak (20%), or a value (2.5).", visibility=INVISIBLE, required=false, persist=false, value="auto") threshold
+#@ CharSequence (label="Radius px", description="Pixels of the heatmap around a peak that belong to it; 0 takes about 60 nm, 1 to 5.", visibility=INVISIBLE, required=false, persist=false, value="0") radius_px
+#@ CharSequence (label="Pixel size nm", description="Edge of a camera pixel in nm; 0 takes what the movie says.", visibility=INVISIBLE, required=false, persist=false, value="0.0") pixel_size_nm
+#@ CharSequence (label="Tile", description="Longest tile edge in camera pixels; 0 chooses one that fits the memory.", visibility=INVISIBLE, required=false, persist=false, value="0") tile
+#@ CharSequence (label="Batch", description="Tiles run at once; 0 chooses.", visibility=INVISIBLE, required=false, persist=false, value="0") batch
+#@ CharSequence (label="Device", description="Where to compute: auto, cpu, cuda, cuda:1 or mps.", visibility=INVISIBLE, required=false, persist=false, value="auto") device
+#@ CharSequence (label="Engine", description="Who computes; auto takes the fastest that the package and this machine have.", visibility=INVISIBLE, required=false, persist=false, value="auto") engine
+#@ CharSequence (label="Precision", description="Arithmetic; the shorter ones are faster and less exact.", visibility=INVISIBLE, required=false, persist=false, value="float32") precision
+#@ CharSequence (label="Axes", description="Axes of the movie, such as tyx, where the file doesn't say or says it wrong.", visibility=INVISIBLE, required=false, persist=false, value="") axes
+#@ CharSequence (label="Channel", description="Channel to use, from 1; 0 uses all.", visibility=INVISIBLE, required=false, persist=false, value="0") channel
+#@ CharSequence (label="Trust", description="Let the package run code of its own (remembered for this content).", visibility=INVISIBLE, required=false, persist=false, value="false") trust
+#@ CharSequence (label="Overwrite", description="Replace a table that is there.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
 try:
     from bridge.fiji.run import run
 except (ImportError, SyntaxError) as error:

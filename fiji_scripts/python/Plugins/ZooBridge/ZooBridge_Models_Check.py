@@ -1,9 +1,9 @@
 #!Python
 # Made by `zoobridge fiji launchers` from the job `models check`; changes here are lost.
 #@script(label="ZooBridge Models Check", headless=true)
-#@ String (label="Model", description="Folder, .zip, YAML file or name of a model package.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") model
-#@ String (label="Execute", description="Run the network on its test tensors, in every weights format, whole and in tiles.", visibility=INVISIBLE, required=false, persist=false, value="true") execute
-#@ String (label="Trust", description="Agree that the package may run code of its own.", visibility=INVISIBLE, required=false, persist=false, value="false") trust
+#@ CharSequence (label="Model", description="Folder, .zip, YAML file or name of a model package.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") model
+#@ CharSequence (label="Execute", description="Run the network on its test tensors, in every weights format, whole and in tiles.", visibility=INVISIBLE, required=false, persist=false, value="true") execute
+#@ CharSequence (label="Trust", description="Agree that the package may run code of its own.", visibility=INVISIBLE, required=false, persist=false, value="false") trust
 try:
     from bridge.fiji.run import run
 except (ImportError, SyntaxError) as error:

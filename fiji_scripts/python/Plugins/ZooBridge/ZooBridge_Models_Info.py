@@ -1,7 +1,7 @@
 #!Python
 # Made by `zoobridge fiji launchers` from the job `models info`; changes here are lost.
 #@script(label="ZooBridge Models Info", headless=true)
-#@ String (label="Model", description="Folder, .zip, YAML file or name of a model package.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") model
+#@ CharSequence (label="Model", description="Folder, .zip, YAML file or name of a model package.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") model
 try:
     from bridge.fiji.run import run
 except (ImportError, SyntaxError) as error:

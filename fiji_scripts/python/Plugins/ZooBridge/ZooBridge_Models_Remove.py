@@ -1,7 +1,7 @@
 #!Python
 # Made by `zoobridge fiji launchers` from the job `models remove`; changes here are lost.
 #@script(label="ZooBridge Models Remove", headless=true)
-#@ String (label="Name", description="Name of an installed package.", visibility=INVISIBLE, required=false, persist=false, value="") name
+#@ CharSequence (label="Name", description="Name of an installed package.", visibility=INVISIBLE, required=false, persist=false, value="") name
 try:
     from bridge.fiji.run import run
 except (ImportError, SyntaxError) as error:

@@ -1,9 +1,9 @@
 #!Python
 # Made by `zoobridge fiji launchers` from the job `package`; changes here are lost.
 #@script(label="ZooBridge Package", headless=true)
-#@ String (label="Input", description="Folder of the run.", visibility=INVISIBLE, required=false, persist=false, value="") input
-#@ String (label="Output", description="Folder of the package; none takes the run's own.", visibility=INVISIBLE, required=false, persist=false, value="") output
-#@ String (label="Overwrite", description="Replace a package that is there.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
+#@ CharSequence (label="Input", description="Folder of the run.", visibility=INVISIBLE, required=false, persist=false, value="") input
+#@ CharSequence (label="Output", description="Folder of the package; none takes the run's own.", visibility=INVISIBLE, required=false, persist=false, value="") output
+#@ CharSequence (label="Overwrite", description="Replace a package that is there.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
 try:
     from bridge.fiji.run import run
 except (ImportError, SyntaxError) as error:

@@ -1,19 +1,19 @@
 #!Python
 # Made by `zoobridge fiji launchers` from the job `train`; changes here are lost.
 #@script(label="ZooBridge Train", headless=true)
-#@ String (label="Output", description="Folder of the run; made if missing.", visibility=INVISIBLE, required=false, persist=false, value="") output
-#@ String (label="Recipe", description="Recipe (YAML), or the name of one: deep-storm, deep-storm-original, dsir.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") recipe
-#@ String (label="Stack", description="Movie to learn from, TIFF; its right half judges.", visibility=INVISIBLE, required=false, persist=false, value="") stack
-#@ String (label="Table", description="Localizations in this movie, as ThunderSTORM exports them.", visibility=INVISIBLE, required=false, persist=false, value="") table
-#@ String (label="Pixel size nm", description="Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0.0") pixel_size_nm
-#@ String (label="Simulate", description="Whether to learn from a simulation too; auto: only where there is no movie.", visibility=INVISIBLE, required=false, persist=false, value="auto") simulate
-#@ String (label="Like", description="Table whose density, photons, widths and background the simulation takes over.", visibility=INVISIBLE, required=false, persist=false, value="") like
-#@ String (label="Minutes", description="Length of the training; 0 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="0.0") minutes
-#@ String (label="Steps", description="Length in steps; 0 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="0") steps
-#@ String (label="Seed", description="Seed of weights and data; -1 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="-1") seed
-#@ String (label="Device", description="Where to train.", visibility=INVISIBLE, required=false, persist=false, value="auto") device
-#@ String (label="Change", description="Other values of the recipe, KEY=VALUE, such as fit.learning_rate=0.001.", visibility=INVISIBLE, required=false, persist=false, value="") change
-#@ String (label="Resume", description="Go on with the run in the folder.", visibility=INVISIBLE, required=false, persist=false, value="false") resume
+#@ CharSequence (label="Output", description="Folder of the run; made if missing.", visibility=INVISIBLE, required=false, persist=false, value="") output
+#@ CharSequence (label="Recipe", description="Recipe (YAML), or the name of one: deep-storm, deep-storm-original, dsir.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") recipe
+#@ CharSequence (label="Stack", description="Movie to learn from, TIFF; its right half judges.", visibility=INVISIBLE, required=false, persist=false, value="") stack
+#@ CharSequence (label="Table", description="Localizations in this movie, as ThunderSTORM exports them.", visibility=INVISIBLE, required=false, persist=false, value="") table
+#@ CharSequence (label="Pixel size nm", description="Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0.0") pixel_size_nm
+#@ CharSequence (label="Simulate", description="Whether to learn from a simulation too; auto: only where there is no movie.", visibility=INVISIBLE, required=false, persist=false, value="auto") simulate
+#@ CharSequence (label="Like", description="Table whose density, photons, widths and background the simulation takes over.", visibility=INVISIBLE, required=false, persist=false, value="") like
+#@ CharSequence (label="Minutes", description="Length of the training; 0 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="0.0") minutes
+#@ CharSequence (label="Steps", description="Length in steps; 0 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="0") steps
+#@ CharSequence (label="Seed", description="Seed of weights and data; -1 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="-1") seed
+#@ CharSequence (label="Device", description="Where to train.", visibility=INVISIBLE, required=false, persist=false, value="auto") device
+#@ CharSequence (label="Change", description="Other values of the recipe, KEY=VALUE, such as fit.learning_rate=0.001.", visibility=INVISIBLE, required=false, persist=false, value="") change
+#@ CharSequence (label="Resume", description="Go on with the run in the folder.", visibility=INVISIBLE, required=false, persist=false, value="false") resume
 try:
     from bridge.fiji.run import run
 except (ImportError, SyntaxError) as error:
