@@ -7,7 +7,8 @@ show, and sentences. Models stay loaded between requests::
     answer = desk.perform(Request(("predict",), {"model": "deep-storm"}, image=movie, title="a"))
 
 Differences to the shell, for all jobs alike: an empty text is the default; a job on an image takes
-the open one where ``input`` is empty; results whose ``output`` is empty are given back to be shown.
+the open one where ``input`` is empty; results whose ``output`` is empty are given back to be shown;
+a relative ``output`` starts at the user's home.
 """
 
 from __future__ import annotations
@@ -190,6 +191,8 @@ class Desk:
         if is_on_image:
             values[INPUT] = request.title or "image"
         keep = OUTPUT in values
+        if keep:  # a program's current folder is nothing that its user knows
+            values[OUTPUT] = str(Path.home() / Path(values[OUTPUT]).expanduser())
         if not keep and OUTPUT in job_type.shown:
             folder = Path(tempfile.mkdtemp(prefix="zoobridge-"))
             temporary.append(folder)

@@ -23,7 +23,6 @@ from bridge.training.package import Packaged, make_package
 from bridge.training.tasks.heatmap import HeatmapTask
 from bridge.zoo.package import open_package
 
-
 # bioimageio leaves files open, and warnings are errors here
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
