@@ -191,8 +191,9 @@ class Desk:
         if is_on_image:
             values[INPUT] = request.title or "image"
         keep = OUTPUT in values
-        if keep:  # a program's current folder is nothing that its user knows
-            values[OUTPUT] = str(Path.home() / Path(values[OUTPUT]).expanduser())
+        target = values.get(OUTPUT) or defaults(job_type).get(OUTPUT)
+        if target:  # a program's current folder is nothing that its user knows
+            values[OUTPUT] = str(Path.home() / Path(target).expanduser())
         if not keep and OUTPUT in job_type.shown:
             folder = Path(tempfile.mkdtemp(prefix="zoobridge-"))
             temporary.append(folder)

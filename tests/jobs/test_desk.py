@@ -158,6 +158,17 @@ def test_defaults_are_texts_that_jobs_take():
     assert not takes_image(("render",))
 
 
+def test_a_relative_output_starts_at_home(desk, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    small = {"frames": "2", "width_px": "16", "height_px": "16"}
+    answer = desk.perform(Request(("simulate",), {"output": "movie.tif", **small}))
+    assert answer.error == ""
+    assert (tmp_path / "movie.tif").is_file()
+    answer = desk.perform(Request(("train",), {"recipe": "nothing"}))
+    assert "nothing" in answer.error
+
+
 def test_sparse_images_get_a_contrast_that_shows_them():
     image = xr.DataArray(np.zeros((100, 100), np.float32), dims=("y", "x"))
     image[3, 3] = 7
