@@ -136,6 +136,8 @@ class Patches(NamedTuple):
     """(b, 1, y, x) camera counts, float32, without fractions."""
     emitters: Emitters
     """What is in them."""
+    background: Tensor
+    """(b, 1, y, x) expected photons per pixel from elsewhere."""
 
 
 def simulate_patches(
@@ -186,10 +188,11 @@ def simulate_patches(
     if chip is not None:
         free = torch.tensor([max(edge - size_px, 0) for edge in chip], device=generator.device)
         corner_px = (draw.uniform((0, 1), n_patches, 2) * (free + 1)).floor()  # (b, 2)
+    background = level * field  # (b, y, x)
     counts = camera.expose(
-        mean + level * field, generator=generator, read_noise_e=read_noise_e, corner_px=corner_px
+        mean + background, generator=generator, read_noise_e=read_noise_e, corner_px=corner_px
     )  # (b, y, x)
-    return Patches(counts[:, None], emitters)
+    return Patches(counts[:, None], emitters, background[:, None])
 
 
 def draw_emitters(

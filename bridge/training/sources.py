@@ -78,7 +78,7 @@ class SimulatedSource:
     def batch(self, n: int, key: Sequence[int], device: torch.device) -> Batch:
         """Simulate ``n`` patches."""
         generator = torch.Generator(device).manual_seed(_seed(key))
-        frames, emitters = simulate_patches(self.conditions, n, generator=generator)
+        frames, emitters, _ = simulate_patches(self.conditions, n, generator=generator)
         edge_px = self.conditions.size_px
         counts = count_emitters(
             emitters.x_px,

@@ -42,7 +42,7 @@ def simulate(conditions=PLAIN, n=64, seed=0):
 
 
 def test_shapes_are_those_of_a_training_batch():
-    frames, emitters = simulate(n=5)
+    frames, emitters, _ = simulate(n=5)
     assert frames.shape == (5, 1, 40, 40)
     assert frames.dtype == torch.float32
     shapes = {tuple(values.shape) for values in emitters}
@@ -52,7 +52,7 @@ def test_shapes_are_those_of_a_training_batch():
 
 
 def test_empty_patches_have_the_mean_and_variance_of_the_facts():
-    frames, emitters = simulate(change(empty_share=1.0), n=200)
+    frames, emitters, _ = simulate(change(empty_share=1.0), n=200)
     counts = frames.double() - 100
     assert not emitters.is_labelled.any()
     assert float(counts.mean()) == pytest.approx(10, abs=0.03)
@@ -73,7 +73,7 @@ def test_a_labelled_emitter_is_where_the_light_is():
     conditions = change(
         density_per_um2=(0.06, 0.06), photons=(1e5, 1e5), background_photons=(0.01, 0.01)
     )
-    frames, emitters = simulate(conditions, n=300)
+    frames, emitters, _ = simulate(conditions, n=300)
     x, y = emitters.x_px, emitters.y_px
     alone = (emitters.photons > 0).sum(1) == 1
     index = (emitters.photons > 0).double().argmax(1)
@@ -184,7 +184,7 @@ def test_patches_come_from_all_over_a_mapped_chip(tmp_path):
 
 
 def test_an_emccd_serves_as_well():
-    frames, _ = simulate(change(camera=Emccd(), empty_share=1.0), n=100)
+    frames, _, _ = simulate(change(camera=Emccd(), empty_share=1.0), n=100)
     camera = Emccd()
     light = torch.full((1, 1, 1), 10.0)
     assert float(frames.mean()) == pytest.approx(float(camera.mean_counts(light)), rel=0.01)
@@ -204,7 +204,7 @@ def test_the_same_seed_gives_the_same_patches():
 
 def test_the_dsir_preset_is_as_published():
     dsir = PatchConditions.presets()["dsir"]
-    frames, emitters = simulate(dsir, n=500)
+    frames, emitters, _ = simulate(dsir, n=500)
     assert frames.shape[2:] == (26, 26)
     assert float(emitters.is_labelled.sum(1).double().mean()) == pytest.approx(2 * 2.6**2, rel=0.05)
     lit = emitters.photons > 0

@@ -1,0 +1,1 @@
+"""A network that lists emitters with their uncertainties."""
