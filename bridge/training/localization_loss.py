@@ -76,7 +76,7 @@ class LocalizationLoss(nn.Module):
 
     @staticmethod
     def _pixels(probability: Tensor, emitters: Emitters) -> Tensor:
-        b, height, width = probability.shape
+        height, width = probability.shape[-2:]
         column, row = (
             place.floor().long().clamp(0, edge - 1)
             for place, edge in ((emitters.x_px, width), (emitters.y_px, height))
