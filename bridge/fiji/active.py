@@ -44,6 +44,13 @@ def show_image(imp: Any) -> None:
         _images_by_thread().put(asking[0], imp)
 
 
+def forget_options() -> None:
+    """Forget the options of the macro's ``run``: ImageJ's dialogs would take them for answers."""
+    options = _hidden("ij.Macro", "table")
+    for thread in _asking_threads():
+        options.remove(thread)
+
+
 def _asking_threads() -> list[Any]:
     """List the threads that wait for this one, the nearest first; none in plain ImageJ."""
     hooks = _hidden("ij.IJ", "_hooks")

@@ -33,6 +33,7 @@ ENVIRONMENT: Final = "ZOOBRIDGE_FIJI"
 Mode = Literal["headless", "interactive"]
 
 _LEAST_JAVA: Final = 11
+_LONGEST_CAUSE: Final = 160
 _SCRIPTS_PATH: Final = "scijava.scripts.path"
 
 
@@ -80,7 +81,8 @@ def find_fiji(fiji_dir: str | Path | None = None) -> Path:
     Parameters
     ----------
     fiji_dir : str or Path, optional
-        Fiji's folder, the one around it, or its program; by default the one that ``ZOOBRIDGE_FIJI`` names.
+        Fiji's folder, the one around it, or its program; by default the one that
+        ``ZOOBRIDGE_FIJI`` names.
 
     Returns
     -------
@@ -160,7 +162,9 @@ def _start(fiji_dir: Path, mode: Mode) -> Any:
 
     _use_java_of(fiji_dir)
     scyjava.config.set_java_constraints(fetch="auto")
-    scyjava.config.endpoints.clear()  # importing imagej asks for a jar from the network
+    has_imglyb = recognise(fiji_dir).jar_version("imglib2-imglyb") is not None
+    if has_imglyb:  # importing imagej asks the network for it
+        scyjava.config.endpoints.clear()
     if not has_launchers(fiji_dir):
         scyjava.config.add_option(f"-D{_SCRIPTS_PATH}={_written_launchers()}")
     try:
@@ -168,9 +172,11 @@ def _start(fiji_dir: Path, mode: Mode) -> Any:
     except Exception as error:
         raise JavaError(
             str(fiji_dir),
-            f"it doesn't start ({type(error).__name__}: {_first_line(error)})",
+            f"it doesn't start ({type(error).__name__}: {_short(error)})",
             f"Java {_LEAST_JAVA} or later and the complete jars of a Fiji",
-            "Check 'java -version', the variable JAVA_HOME, and that this Fiji starts by itself.",
+            "Check 'java -version', the variable JAVA_HOME, and that this Fiji starts by itself."
+            if has_imglyb
+            else "The folder has no imglib2-imglyb jar; it is loaded once, from the network.",
         ) from error
 
 
@@ -200,5 +206,6 @@ def _written_launchers() -> Path:
     return folder
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), "no message")
+def _short(error: BaseException) -> str:
+    line = next(iter(str(error).splitlines()), "no message")
+    return line if len(line) <= _LONGEST_CAUSE else f"{line[:_LONGEST_CAUSE]} ..."

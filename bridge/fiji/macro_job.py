@@ -44,6 +44,7 @@ class RunMacro(Job):
     def run(self, progress: Progress) -> Result:
         """Start the Fiji, run the macro, and say how it went."""
         self._check()
+        self._check_output()
         from bridge.fiji.gateway import find_fiji, session
 
         fiji_dir = find_fiji(self.fiji)
@@ -71,21 +72,31 @@ class RunMacro(Job):
                 str(self.macro), f"cannot be read ({error})", "a UTF-8 text", "Save it as UTF-8."
             ) from error
 
+    def _check_output(self) -> None:
+        """Refuse a folder with images in it before the macro takes its time."""
+        there = sorted(Path(self.output).glob("*.tif")) if self.output else []
+        if there and not self.overwrite:
+            raise OutputError(
+                self.output,
+                f"there are images in it, {there[0].name} for one",
+                "a new folder, or one without .tif files",
+                "Give --overwrite to replace those of the same names.",
+            )
+
     def _save(self, images: dict[str, Any]) -> dict[str, str]:
         """Write the open images, each whole or not at all; gives paths by title."""
         if not self.output:
             return {}
         from bridge.fiji.macro_run import save_tiff
 
-        folder = Path(self.output)
-        paths = {title: folder / f"{_file_name(title)}.tif" for title in images}
-        there = [path for path in paths.values() if path.exists()]
-        if there and not self.overwrite:
-            found = "it is there already"
-            raise OutputError(str(there[0]), found, "a new file", "Give --overwrite to replace it.")
-        for title, path in paths.items():
-            save_tiff(images[title], path)
-        return {title: str(path) for title, path in paths.items()}
+        paths: dict[str, str] = {}
+        for title, imp in images.items():
+            name = _file_name(title)
+            if f"{name}.tif" in paths.values():
+                name = f"{name}-{len(paths)}"
+            save_tiff(imp, Path(self.output, f"{name}.tif"))
+            paths[title] = f"{name}.tif"
+        return {title: str(Path(self.output, name)) for title, name in paths.items()}
 
     def _result(self, done: MacroRun, titles: list[str], saved: dict[str, str]) -> Result:
         outputs: dict[str, JsonValue] = {

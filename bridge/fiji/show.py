@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import jpype
 
-from bridge.fiji.active import show_image
+from bridge.fiji.active import forget_options, show_image
 from bridge.fiji.convert import Box, keep_overlay, to_imageplus
 from bridge.jobs.desk import Answer
 
@@ -98,6 +98,7 @@ def stop(title: str, text: str) -> None:
     if is_macro():
         # Macro.abort alone ends no macro: the interpreter doesn't look at it. This one tells the
         # interpreter; without a display its own dialog then fails, when all is done.
+        forget_options()
         with contextlib.suppress(jpype.JException):
             ij.error(title, f"{title}: {lines}")
     jpype.JClass("ij.Macro").abort()

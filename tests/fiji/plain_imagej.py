@@ -1,7 +1,7 @@
-"""What the tests do inside real ImageJ 1.54p without windows; called through ``JavaChild``.
+"""What the tests do inside real ImageJ without windows; called through ``JavaChild``.
 
-``run("ZooBridge ...")`` reaches Python through a listener of ImageJ's commands, as there are no
-SciJava scripts in plain ImageJ; options, threads and images are ImageJ's own.
+In plain ImageJ, ``run("ZooBridge ...")`` reaches Python through a listener of ImageJ's commands, as
+it has no SciJava scripts; options, threads and images are ImageJ's own.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from typing import Any, Final
 import jpype
 import numpy as np
 import psutil
+import scyjava
 import xarray as xr
 
 from bridge.fiji.convert import from_imageplus, keep_overlay, selected_box, to_imageplus
 from bridge.fiji.extensions import TITLE, register
-from bridge.fiji.gateway import close_images
+from bridge.fiji.gateway import FijiError, close_images, session
 from bridge.fiji.launchers import default_texts, function_names
 from bridge.fiji.macro_run import open_titles, run_macro
 from bridge.fiji.run import perform, run
@@ -275,3 +276,39 @@ def seconds_of_runs(number: int) -> list[tuple[float, float]]:
         times.append((all_s, json.loads(done.answer.status)["seconds"]))
     java("ij.WindowManager").setTempCurrentImage(None)
     return times
+
+
+# ---- In ImageJ2 or Fiji ----
+
+
+def start_fiji(fiji_dir: Path, home: Path) -> None:
+    """Start a Fiji as a Python user would."""
+    os.environ["ZOOBRIDGE_HOME"] = str(home / "zoobridge")
+    for name in ("user.home", "java.util.prefs.userRoot"):
+        scyjava.config.add_option(f"-D{name}={home}")
+    with session(fiji_dir) as ij:
+        SEEN["ij"] = ij
+
+
+def predict_unseen() -> list[str]:
+    """Predict an image that has no window, beside one that has; gives the open titles."""
+    ij = java("ij.IJ")
+    ij.createImage("shown", "16-bit ramp", 48, 40, 1).show()
+    ij.run(ij.createImage("unseen", "16-bit ramp", 48, 40, 1), "ZooBridge Predict", "tile=64")
+    titles = list(open_titles())
+    close_images()
+    return titles
+
+
+def sessions(first: Path, second: Path) -> tuple[str, str]:
+    """Ask for the same Fiji again, and for another one."""
+    with session(first) as ij:
+        again = "the same" if ij is SEEN["ij"] else "another"
+    (second / "jars").mkdir(parents=True)
+    for name in ("scijava-common-2.99.2.jar", "imagej-legacy-1.2.1.jar"):
+        (second / "jars" / name).touch()
+    try:
+        with session(second):
+            return again, "started"
+    except FijiError as error:
+        return again, str(error)
