@@ -36,8 +36,10 @@ def open_image(title: str) -> Any:
 
 def show_image(imp: Any) -> None:
     """Show an image, and make it the active one of whoever asked."""
-    imp.show()
     interpreter, windows = jpype.JClass("ij.macro.Interpreter"), jpype.JClass("ij.WindowManager")
+    if jpype.JClass("java.awt.GraphicsEnvironment").isHeadless():
+        interpreter.batchMode = True  # or ImageJ tries to make a window
+    imp.show()
     asking = _asking_threads()
     if asking and interpreter.isBatchMode():
         windows.setTempCurrentImage(None)

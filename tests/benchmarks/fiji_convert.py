@@ -1,7 +1,7 @@
 """Images into ImageJ and back, against a numpy copy.
 
 Real ImageJ 1.54p in this process. Prints the time of ``to_imageplus`` and ``from_imageplus`` as
-multiples of ``array.copy()``, interleaved with it; the best and the middle of 60 rounds. JPype's own
+multiples of ``array.copy()``, interleaved with it; best and middle of 60 rounds. JPype's own
 ways, ``JArray(JFloat)(array)`` and ``np.array(java_array)``, are the peers.
 """
 

@@ -278,6 +278,17 @@ def seconds_of_runs(number: int) -> list[tuple[float, float]]:
     return times
 
 
+def predict_outside_a_macro() -> list[str]:
+    """Predict for a program that runs no macro; gives the open titles."""
+    java("ij.macro.Interpreter").batchMode = False
+    imp = java("ij.IJ").createImage("a", "16-bit ramp", 64, 64, 1)
+    java("ij.WindowManager").setTempCurrentImage(imp)
+    run("predict", {"model": "deep-storm"})
+    titles = list(open_titles())
+    close_images()
+    return titles
+
+
 # ---- In ImageJ2 or Fiji ----
 
 

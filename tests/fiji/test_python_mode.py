@@ -148,6 +148,10 @@ def test_a_host_without_standard_output_is_no_matter(plain: JavaChild, tmp_path:
     assert "cells-deep-storm" in ran.images
 
 
+def test_without_a_macro_the_result_is_open_all_the_same(plain: JavaChild) -> None:
+    assert plain.call(plain_imagej.predict_outside_a_macro) == ["a-deep-storm"]
+
+
 def test_a_second_run_adds_little_to_the_job(plain: JavaChild) -> None:
     times = plain.call(plain_imagej.seconds_of_runs, number=6)
 
