@@ -239,7 +239,7 @@ class ZooBridge implements Closeable {
         if (isMacro) {
             // Macro.abort alone ends no macro. This tells the interpreter; without a display its own
             // dialog then fails, when all is done. With the macro's options it would not be shown.
-            Macro.setOptions(null)
+            [Thread.currentThread(), ZooBridgeWindows.asking()].each { Macro.setOptions(it, null) }
             returnAborted()
             try {
                 IJ.error(label, "$label: $text")

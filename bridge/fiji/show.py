@@ -99,9 +99,18 @@ def stop(title: str, text: str) -> None:
         # Macro.abort alone ends no macro: the interpreter doesn't look at it. This one tells the
         # interpreter; without a display its own dialog then fails, when all is done.
         forget_options()
+        _return_aborted()
         with contextlib.suppress(jpype.JException):
             ij.error(title, f"{title}: {lines}")
     jpype.JClass("ij.Macro").abort()
+
+
+def _return_aborted() -> None:
+    """Let runMacro say of the macro that is about to end what it says of others that fail."""
+    interpreter = jpype.JClass("ij.macro.Interpreter")
+    field = interpreter.class_.getDeclaredField("returnValue")
+    field.setAccessible(True)
+    field.set(interpreter.getInstance(), "[aborted]")
 
 
 def is_macro() -> bool:
