@@ -14,6 +14,7 @@ width_px = "64";
 height_px = "64";
 density = "";          // "": the preset's
 pixel_size_nm = "100";
+threshold = "auto";    // how high a peak must be to count, as for "zoobridge localize"
 steps = "";            // length of the training in steps instead
 change = "";           // other values of the recipe, with ; between them: "fit.batch=8;fit.learning_rate=0.0005"
 
@@ -28,6 +29,7 @@ width_px = option("width_px", width_px);
 height_px = option("height_px", height_px);
 density = option("density", density);
 pixel_size_nm = option("pixel_size_nm", pixel_size_nm);
+threshold = option("threshold", threshold);
 steps = option("steps", steps);
 change = option("change", change);
 if (steps != "") minutes = "";
@@ -50,7 +52,7 @@ job(command, "Train", newArray("recipe", recipe, "output", folder + "/run", "sta
     "table", folder + "/learn.truth.csv", "pixel_size_nm", pixel_size_nm, "minutes", minutes,
     "steps", steps, "change", change));
 job(command, "Localize", newArray("model", folder + "/run/package", "input", folder + "/test.tif",
-    "output", folder + "/found.csv", "trust", "true", "overwrite", "true"));
+    "output", folder + "/found.csv", "threshold", threshold, "trust", "true", "overwrite", "true"));
 page = folder + "/report.html";
 job(command, "Evaluate", newArray("table", folder + "/found.csv", "truth", folder + "/test.truth.csv",
     "field_width_nm", d2s(parseFloat(width_px) * parseFloat(pixel_size_nm), 3),

@@ -15,6 +15,7 @@ pixel_size_nm = "100";  // edge of a camera pixel in the sample
 offset_adu = "100";     // counts of a dark pixel
 photons_per_adu = "1";
 em_gain = "";           // "": no electron multiplication
+threshold = "auto";     // how high a peak must be to count, as for "zoobridge localize"
 steps = "";             // length of the training in steps instead
 change = "";            // other values of the recipe, with ; between them: "fit.batch=8;fit.learning_rate=0.0005"
 
@@ -30,6 +31,7 @@ pixel_size_nm = option("pixel_size_nm", pixel_size_nm);
 offset_adu = option("offset_adu", offset_adu);
 photons_per_adu = option("photons_per_adu", photons_per_adu);
 em_gain = option("em_gain", em_gain);
+threshold = option("threshold", threshold);
 steps = option("steps", steps);
 change = option("change", change);
 if (steps != "") minutes = "";
@@ -70,7 +72,7 @@ job(command, "Train", newArray("recipe", recipe, "output", folder + "/run", "sta
     "pixel_size_nm", pixel_size_nm, "minutes", minutes, "steps", steps, "change", change));
 found = folder + "/" + fileName(withoutEnding(File.getName(dense))) + ".csv";
 job(command, "Localize", newArray("model", folder + "/run/package", "input", dense, "output", found,
-    "pixel_size_nm", pixel_size_nm, "trust", "true", "overwrite", "true"));
+    "pixel_size_nm", pixel_size_nm, "threshold", threshold, "trust", "true", "overwrite", "true"));
 
 // Back into ThunderSTORM, where it can be filtered, corrected for drift and drawn.
 if (hasCommand("Import results")) {

@@ -12,8 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from imagej_process import ImageJ
 
-MACROS: Final = sorted((Path(__file__).parents[2] / "macros").glob("*.ijm"))
 MARK: Final = "// ---- The rest is the same in every ZooBridge macro ----"
+MACROS: Final = [
+    macro
+    for macro in sorted((Path(__file__).parents[2] / "macros").glob("*.ijm"))
+    if MARK in macro.read_text("ascii")
+]
+"""Those that call the program ``zoobridge``; the others need the menu (test_workflow_macros.py)."""
 
 FEW = settings(
     max_examples=40,
