@@ -240,20 +240,27 @@ class ZooBridge implements Closeable {
             // Macro.abort alone ends no macro. This tells the interpreter; without a display its own
             // dialog then fails, when all is done. With the macro's options it would not be shown.
             [Thread.currentThread(), ZooBridgeWindows.asking()].each { Macro.setOptions(it, null) }
-            returnAborted()
             try {
                 IJ.error(label, "$label: $text")
             } catch (RuntimeException ignored) {
             }
+            cancelMacro()
         }
         Macro.abort()
     }
 
-    /** Let runMacro say of the macro that is about to end what it says of others that fail. */
-    private static void returnAborted() {
-        def field = Interpreter.getDeclaredField("returnValue")
-        field.accessible = true
-        field.set(Interpreter.instance, "[aborted]")
+    /**
+     * Let ImageJ leave the macro as soon as its command is over, so that runMacro tells of it. Otherwise
+     * it looks for the end of loops, and finds errors there that are none.
+     */
+    private static void cancelMacro() {
+        try {
+            def running = IJ.getDeclaredField("macroInterpreter")
+            running.accessible = true
+            running.set(null, null)
+        } catch (NoSuchFieldException ignored) {  // older ones leave it anyway
+        }
+        if (IJ.instance == null) Interpreter.batchMode = true
     }
 }
 

@@ -99,18 +99,26 @@ def stop(title: str, text: str) -> None:
         # Macro.abort alone ends no macro: the interpreter doesn't look at it. This one tells the
         # interpreter; without a display its own dialog then fails, when all is done.
         forget_options()
-        _return_aborted()
         with contextlib.suppress(jpype.JException):
             ij.error(title, f"{title}: {lines}")
+        _cancel_macro()
     jpype.JClass("ij.Macro").abort()
 
 
-def _return_aborted() -> None:
-    """Let runMacro say of the macro that is about to end what it says of others that fail."""
-    interpreter = jpype.JClass("ij.macro.Interpreter")
-    field = interpreter.class_.getDeclaredField("returnValue")
-    field.setAccessible(True)
-    field.set(interpreter.getInstance(), "[aborted]")
+def _cancel_macro() -> None:
+    """Let ImageJ leave the macro as soon as its command is over, so that ``runMacro`` tells of it.
+
+    Otherwise it looks for the end of loops, and finds errors there that are none.
+    """
+    ij = jpype.JClass("ij.IJ")
+    with contextlib.suppress(
+        jpype.JException
+    ):  # older ones leave it anyway, and have no such field
+        running = ij.class_.getDeclaredField("macroInterpreter")
+        running.setAccessible(True)
+        running.set(None, None)
+    if ij.getInstance() is None:
+        jpype.JClass("ij.macro.Interpreter").batchMode = True
 
 
 def is_macro() -> bool:
