@@ -26,6 +26,9 @@ def service(tmp_path_factory) -> Iterator[appose.Service]:
         environment = appose.custom().bin_paths(str(Path(sys.executable).parent)).build()
         with environment.python().init("import numpy") as worker:
             yield worker
+        worker.wait_for()
+        for stream in (worker._process.stdout, worker._process.stderr):
+            stream.close()  # Appose leaves that to the garbage collector
 
 
 def ask(service: appose.Service, pixels: np.ndarray, **request: object) -> appose.service.Task:
