@@ -30,7 +30,8 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -80,16 +81,7 @@ def perform(task: Task, request: str, pixels: Any = None) -> None:
         image = image_of(
             pixels.ndarray(), about.get("pixel_size_nm") or {}, about.get("frame_interval_s") or 0.0
         )
-    answer = _desk().perform(
-        Request(
-            command=tuple(said["command"].split()),
-            values=said.get("values") or {},
-            options=said.get("options"),
-            image=image,
-            title=about["title"] if about else "",
-        ),
-        _TaskProgress(task),
-    )
+    answer = _desk().perform(request_of(said, image), _TaskProgress(task))
     del image
     _put(task, answer)
 
@@ -170,23 +162,62 @@ class _TaskProgress:
 def _put(task: Task, answer: Answer) -> None:
     from appose import NDArray as SharedArray  # type: ignore[import-untyped]  # noqa: PLC0415
 
-    images = []
+    places = []
     for number, shown in enumerate(answer.images):
         planes = planes_of(shown.image)
         shared = SharedArray(planes.dtype.name, list(planes.shape))
         shared.ndarray()[...] = planes
         key = f"image_{number}"
         task.outputs[key] = shared
-        images.append(
-            {
-                "title": shown.title,
-                "key": key,
-                "pixel_size_nm": dict(shown.image.attrs.get("pixel_size_nm", {})),
-                "frame_interval_s": float(shown.image.attrs.get("frame_interval_s", 0.0)),
-                "display": list(shown.display),
-            }
-        )
-    task.outputs["answer"] = json.dumps(
+        places.append({"key": key})
+    task.outputs["answer"] = answer_text(answer, places)
+
+
+def request_of(said: Mapping[str, Any], image: xr.DataArray | None) -> Request:
+    """Give the request that JSON says, see the module.
+
+    Parameters
+    ----------
+    said : mapping
+        The JSON's content.
+    image : DataArray or None
+        The open image.
+    """
+    about = said.get("image")
+    return Request(
+        command=tuple(said["command"].split()),
+        values=said.get("values") or {},
+        options=said.get("options"),
+        image=image,
+        title=about["title"] if about else "",
+    )
+
+
+def answer_text(
+    answer: Answer, places: Sequence[Mapping[str, str]], temporary: Sequence[Path] = ()
+) -> str:
+    """Write an answer as JSON, see the module.
+
+    Parameters
+    ----------
+    answer : Answer
+        What came of a request.
+    places : sequence of mapping
+        Where the pixels of each image are, ``{"key": "image_0"}``.
+    temporary : sequence of Path
+        More folders for the host to delete.
+    """
+    images = [
+        {
+            "title": shown.title,
+            "pixel_size_nm": dict(shown.image.attrs.get("pixel_size_nm", {})),
+            "frame_interval_s": float(shown.image.attrs.get("frame_interval_s", 0.0)),
+            "display": list(shown.display),
+            **place,
+        }
+        for shown, place in zip(answer.images, places, strict=True)
+    ]
+    return json.dumps(
         {
             "ok": answer.is_ok,
             "error": answer.error,
@@ -194,6 +225,6 @@ def _put(task: Task, answer: Answer) -> None:
             "lines": answer.lines,
             "images": images,
             "files": [str(path) for path in answer.files],
-            "temporary": [str(path) for path in answer.temporary],
+            "temporary": [str(path) for path in (*answer.temporary, *temporary)],
         }
     )

@@ -20,13 +20,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bridge.images.read import open_image
 from bridge.images.write import write_image
-from bridge.jobs.desk import Answer, Desk, Request
+from bridge.jobs.desk import Answer, Desk
 from bridge.jobs.streams import guarded_stdout
 from bridge.progress import Cancellable
+from bridge.worker import answer_text, request_of
 
 _LEAST_INTERVAL_S: Final = 0.2
 
@@ -48,50 +49,23 @@ def main(request_path: Path) -> int:
     with guarded_stdout(for_good=False) as answer:
         progress = Cancellable(_Lines(answer))
         signal.signal(signal.SIGTERM, lambda *_: progress.cancel())
-        done = Desk().perform(_request(said), progress)
-        answer(json.dumps(_told(done)))
+        about = said.get("image")
+        image = open_image(about["path"]).load() if about else None
+        answer(_told(Desk().perform(request_of(said, image), progress)))
     return 0
 
 
-def _request(said: dict[str, Any]) -> Request:
-    about = said.get("image")
-    return Request(
-        command=tuple(said["command"].split()),
-        values=said.get("values") or {},
-        options=said.get("options"),
-        image=open_image(about["path"]).load() if about else None,
-        title=about["title"] if about else "",
-    )
-
-
-def _told(done: Answer) -> dict[str, Any]:
-    """Write an answer's images into a folder, and the answer as JSON takes it."""
-    temporary = list(done.temporary)
-    images = []
-    if done.images:
-        folder = Path(tempfile.mkdtemp(prefix="zoobridge-"))
-        temporary.append(folder)
+def _told(done: Answer) -> str:
+    """Write an answer's images into a folder, and give the answer as JSON."""
+    if not done.images:
+        return answer_text(done, [])
+    folder = Path(tempfile.mkdtemp(prefix="zoobridge-"))
+    places = []
     for number, shown in enumerate(done.images):
         path = folder / f"image_{number}.tif"
         write_image(path, shown.image)
-        images.append(
-            {
-                "title": shown.title,
-                "path": str(path),
-                "pixel_size_nm": dict(shown.image.attrs.get("pixel_size_nm", {})),
-                "frame_interval_s": float(shown.image.attrs.get("frame_interval_s", 0.0)),
-                "display": list(shown.display),
-            }
-        )
-    return {
-        "ok": done.is_ok,
-        "error": done.error,
-        "status": json.loads(done.status),
-        "lines": done.lines,
-        "images": images,
-        "files": [str(path) for path in done.files],
-        "temporary": [str(path) for path in temporary],
-    }
+        places.append({"path": str(path)})
+    return answer_text(done, places, [folder])
 
 
 class _Lines:
