@@ -35,6 +35,8 @@ class Predict(ImageJob):
     """Images: files or folders (TIFF, OME-Zarr, PNG, .npy); NAME=FILE for several inputs."""
     output: Path
     """File (.tif or .zarr) or folder for the result."""
+    sum: bool = False
+    """Add up the outputs of all frames of a movie, and write one image."""
     tile: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Longest tile edge in input pixels; 0 chooses one that fits the memory."""
     halo: Annotated[int, Field(ge=-1, le=100_000)] = -1
@@ -51,8 +53,6 @@ class Predict(ImageJob):
     """Axes of the image files, such as tyx, where they don't say or say it wrong."""
     channel: Annotated[int, Field(ge=0)] = 0
     """Channel to use, from 1; 0 uses all."""
-    sum: bool = False
-    """Add up the outputs of all frames of a movie, and write one image."""
     trust: bool = False
     """Let the package run code of its own (remembered for this content)."""
     overwrite: bool = False

@@ -3,6 +3,7 @@
 #@ CharSequence (label="Model", description="Folder, zip, rdf.yaml or installed name of a BioImage Model Zoo package.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") model
 #@ CharSequence (label="Input", description="Images: files or folders (TIFF, OME-Zarr, PNG, .npy); NAME=FILE for several inputs.", visibility=INVISIBLE, required=false, persist=false, value="") input
 #@ CharSequence (label="Output", description="File (.tif or .zarr) or folder for the result.", visibility=INVISIBLE, required=false, persist=false, value="") output
+#@ CharSequence (label="Sum", description="Add up the outputs of all frames of a movie, and write one image.", visibility=INVISIBLE, required=false, persist=false, value="false") sum
 #@ CharSequence (label="Tile", description="Longest tile edge in input pixels; 0 chooses one that fits the memory.", visibility=INVISIBLE, required=false, persist=false, value="0") tile
 #@ CharSequence (label="Halo", description="Input pixels read around each tile; -1 takes what the network needs.", visibility=INVISIBLE, required=false, persist=false, value="-1") halo
 #@ CharSequence (label="Batch", description="Tiles run at once; 0 chooses.", visibility=INVISIBLE, required=false, persist=false, value="0") batch
@@ -11,7 +12,6 @@
 #@ CharSequence (label="Precision", description="Arithmetic; the shorter ones are faster and less exact.", visibility=INVISIBLE, required=false, persist=false, value="float32") precision
 #@ CharSequence (label="Axes", description="Axes of the image files, such as tyx, where they don't say or say it wrong.", visibility=INVISIBLE, required=false, persist=false, value="") axes
 #@ CharSequence (label="Channel", description="Channel to use, from 1; 0 uses all.", visibility=INVISIBLE, required=false, persist=false, value="0") channel
-#@ CharSequence (label="Sum", description="Add up the outputs of all frames of a movie, and write one image.", visibility=INVISIBLE, required=false, persist=false, value="false") sum
 #@ CharSequence (label="Trust", description="Let the package run code of its own (remembered for this content).", visibility=INVISIBLE, required=false, persist=false, value="false") trust
 #@ CharSequence (label="Overwrite", description="Replace a result that is there.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
 #@ CharSequence (label="Resume", description="Continue an interrupted run; a sum always starts afresh.", visibility=INVISIBLE, required=false, persist=false, value="false") resume
@@ -21,6 +21,7 @@ def form = [
     [name: "model", type: "text", value: "deep-storm", choices: [], help: "Folder, zip, rdf.yaml or installed name of a BioImage Model Zoo package.", low: null, high: null],
     [name: "input", type: "list", value: "", choices: [], help: "Images: files or folders (TIFF, OME-Zarr, PNG, .npy); NAME=FILE for several inputs.", low: null, high: null],
     [name: "output", type: "path", value: "", choices: [], help: "File (.tif or .zarr) or folder for the result.", low: null, high: null],
+    [name: "sum", type: "flag", value: "false", choices: [], help: "Add up the outputs of all frames of a movie, and write one image.", low: null, high: null],
     [name: "tile", type: "whole", value: "0", choices: [], help: "Longest tile edge in input pixels; 0 chooses one that fits the memory.", low: 0, high: 1000000],
     [name: "halo", type: "whole", value: "-1", choices: [], help: "Input pixels read around each tile; -1 takes what the network needs.", low: -1, high: 100000],
     [name: "batch", type: "whole", value: "0", choices: [], help: "Tiles run at once; 0 chooses.", low: 0, high: 4096],
@@ -29,14 +30,13 @@ def form = [
     [name: "precision", type: "choice", value: "float32", choices: ["float32", "bfloat16", "float16"], help: "Arithmetic; the shorter ones are faster and less exact.", low: null, high: null],
     [name: "axes", type: "text", value: "", choices: [], help: "Axes of the image files, such as tyx, where they don't say or say it wrong.", low: null, high: null],
     [name: "channel", type: "whole", value: "0", choices: [], help: "Channel to use, from 1; 0 uses all.", low: 0, high: null],
-    [name: "sum", type: "flag", value: "false", choices: [], help: "Add up the outputs of all frames of a movie, and write one image.", low: null, high: null],
     [name: "trust", type: "flag", value: "false", choices: [], help: "Let the package run code of its own (remembered for this content).", low: null, high: null],
     [name: "overwrite", type: "flag", value: "false", choices: [], help: "Replace a result that is there.", low: null, high: null],
     [name: "resume", type: "flag", value: "false", choices: [], help: "Continue an interrupted run; a sum always starts afresh.", low: null, high: null],
     [name: "report", type: "text", value: "", choices: [], help: "File for the report; empty puts it beside the result.", low: null, high: null],
     [name: "cluster", type: "text", value: "", choices: [], help: "Address of a dask scheduler that gets the images; empty computes here.", low: null, high: null],
 ]
-def values = [model: model, input: input, output: output, tile: tile, halo: halo, batch: batch, device: device, engine: engine, precision: precision, axes: axes, channel: channel, sum: sum, trust: trust, overwrite: overwrite, resume: resume, report: report, cluster: cluster]
+def values = [model: model, input: input, output: output, sum: sum, tile: tile, halo: halo, batch: batch, device: device, engine: engine, precision: precision, axes: axes, channel: channel, trust: trust, overwrite: overwrite, resume: resume, report: report, cluster: cluster]
 def file = [System.getProperty("ij.dir"), ij.IJ.getDir("imagej")].findAll { it }
     .collect { new File(it, "zoobridge/ZooBridge.groovy") }.find { it.isFile() }
 if (file == null) {

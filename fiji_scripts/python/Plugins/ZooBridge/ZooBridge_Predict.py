@@ -4,6 +4,7 @@
 #@ CharSequence (label="Model", description="Folder, zip, rdf.yaml or installed name of a BioImage Model Zoo package.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") model
 #@ CharSequence (label="Input", description="Images: files or folders (TIFF, OME-Zarr, PNG, .npy); NAME=FILE for several inputs.", visibility=INVISIBLE, required=false, persist=false, value="") input
 #@ CharSequence (label="Output", description="File (.tif or .zarr) or folder for the result.", visibility=INVISIBLE, required=false, persist=false, value="") output
+#@ CharSequence (label="Sum", description="Add up the outputs of all frames of a movie, and write one image.", visibility=INVISIBLE, required=false, persist=false, value="false") sum
 #@ CharSequence (label="Tile", description="Longest tile edge in input pixels; 0 chooses one that fits the memory.", visibility=INVISIBLE, required=false, persist=false, value="0") tile
 #@ CharSequence (label="Halo", description="Input pixels read around each tile; -1 takes what the network needs.", visibility=INVISIBLE, required=false, persist=false, value="-1") halo
 #@ CharSequence (label="Batch", description="Tiles run at once; 0 chooses.", visibility=INVISIBLE, required=false, persist=false, value="0") batch
@@ -12,7 +13,6 @@
 #@ CharSequence (label="Precision", description="Arithmetic; the shorter ones are faster and less exact.", visibility=INVISIBLE, required=false, persist=false, value="float32") precision
 #@ CharSequence (label="Axes", description="Axes of the image files, such as tyx, where they don't say or say it wrong.", visibility=INVISIBLE, required=false, persist=false, value="") axes
 #@ CharSequence (label="Channel", description="Channel to use, from 1; 0 uses all.", visibility=INVISIBLE, required=false, persist=false, value="0") channel
-#@ CharSequence (label="Sum", description="Add up the outputs of all frames of a movie, and write one image.", visibility=INVISIBLE, required=false, persist=false, value="false") sum
 #@ CharSequence (label="Trust", description="Let the package run code of its own (remembered for this content).", visibility=INVISIBLE, required=false, persist=false, value="false") trust
 #@ CharSequence (label="Overwrite", description="Replace a result that is there.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
 #@ CharSequence (label="Resume", description="Continue an interrupted run; a sum always starts afresh.", visibility=INVISIBLE, required=false, persist=false, value="false") resume
