@@ -11,13 +11,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import jpype
 
 from bridge.errors import OutputError
 
 _ABORTED: Final = "[aborted]"
+_LINE: Final = re.compile(r"in line (\d+)")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def run_macro(path: Path, argument: str) -> MacroRun:
     jpype.JClass("ij.io.OpenDialog").setDefaultDirectory(None)
     error_before = _text(ij.getErrorMessage())
     returned, thrown = "", ""
-    with _kept_output() as output, _macro_thread():
+    with _kept("out") as output, _kept("err") as errors, _macro_thread():
         try:
             returned = _text(interpreter.run(path.read_text(encoding="utf-8"), argument))
         except jpype.JException as error:
@@ -62,7 +63,8 @@ def run_macro(path: Path, argument: str) -> MacroRun:
     failure = ""
     if thrown or returned == _ABORTED or interpreter.wasError():
         own = _text(interpreter.getErrorMessage())
-        own = f"{own} (line {interpreter.getLineNumber()})" if own else ""
+        told = _LINE.search(str(errors.toString("UTF-8")))  # getLineNumber() may be further on
+        own = f"{own} (line {told[1] if told else interpreter.getLineNumber()})" if own else ""
         other = _text(ij.getErrorMessage())
         last = lines[-1] if lines else "it stopped itself, and gave no reason"
         failure = own or (other if other != error_before else "") or last
@@ -112,17 +114,17 @@ def _text(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def _kept_output() -> Iterator[Any]:
-    """Keep what Java prints; gives the stream that holds it."""
+def _kept(name: Literal["out", "err"]) -> Iterator[Any]:
+    """Keep what Java prints on one of its streams; gives what holds it."""
     system = jpype.JClass("java.lang.System")
     kept = jpype.JClass("java.io.ByteArrayOutputStream")()
     stream = jpype.JClass("java.io.PrintStream")(kept, True, "UTF-8")
-    before = system.out
-    system.setOut(stream)
+    before, replace = getattr(system, name), getattr(system, f"set{name.capitalize()}")
+    replace(stream)
     try:
         yield kept
     finally:
-        system.setOut(before)
+        replace(before)
 
 
 @contextlib.contextmanager
