@@ -860,9 +860,13 @@ class ZooBridgeWorker extends ZooBridgePython {
             def ended = new CountDownLatch(1)
             def event = null
             def task = service.task(script, inputs)
-            task.listen { it ->
-                event = it
-                if (it.responseType.name() in ENDED) ended.countDown()
+            try {
+                task.listen { it ->
+                    event = it
+                    if (it.responseType.name() in ENDED) ended.countDown()
+                }
+            } catch (IllegalStateException alreadyOver) {  // Python ended before it was asked anything
+                return outputs(task)
             }
             IJ.resetEscape()
             task.start()

@@ -196,7 +196,8 @@ class Ran:
 
 
 def run_code(code: str, argument: str, folder: Path) -> Ran:
-    """Run macro code as ``zoobridge fiji macro`` does, then close all images."""
+    """Run macro code as ``zoobridge fiji macro`` does, with no image open before and after."""
+    close_images()
     path = folder / "macro.ijm"
     path.write_text(code, encoding="utf-8")
     done = run_macro(path, argument)

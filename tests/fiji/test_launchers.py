@@ -64,7 +64,7 @@ def test_launchers_are_ascii_and_the_same_every_time():
 
 def test_model_input_and_output_come_first_and_the_rest_as_defined():
     names = [field.name for field in ordered_fields(load_job(("predict",)))]
-    assert names[:5] == ["model", "input", "output", "tile", "halo"]
+    assert names[:5] == ["model", "input", "output", "sum", "tile"]
     names = [field.name for field in ordered_fields(load_job(("render",)))]
     assert names[:3] == ["output", "table", "pixel_size_nm"]
 
