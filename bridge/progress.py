@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
@@ -47,6 +48,30 @@ class Cancellable:
         if self._event.is_set():
             raise Cancelled
         self._inner(done, total, note)
+
+
+class Throttled:
+    """Pass on no more steps than an eye can see; the last one always.
+
+    Parameters
+    ----------
+    inner : Progress
+        Who is told of the steps.
+    interval_s : float
+        Shortest time between two.
+    """
+
+    def __init__(self, inner: Progress, interval_s: float = 0.05) -> None:
+        self._inner = inner
+        self._interval_s = interval_s
+        self._told = 0.0
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Pass the step on, if it is time."""
+        now = time.monotonic()
+        if done >= total or now - self._told >= self._interval_s:
+            self._told = now
+            self._inner(done, total, note)
 
 
 class TerminalProgress:

@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import functools
 import json
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -40,10 +39,10 @@ from numpy.typing import NDArray
 
 from bridge.errors import Cancelled
 from bridge.jobs.desk import Answer, Desk, Request
+from bridge.progress import Throttled
 
 AXES: Final = ("t", "z", "c", "y", "x")
 _ORDER: Final = ("t", "c", "z", "y", "x")
-_LEAST_INTERVAL_S: Final = 0.05
 
 
 class Task(Protocol):
@@ -144,19 +143,19 @@ def _desk() -> Desk:
 
 
 class _TaskProgress:
-    """Progress for a task: not more messages than an eye can see, and its wish to stop."""
+    """Progress for a task, and its wish to stop."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._told = 0.0
+        self._tell = Throttled(self._update)
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         if self._task.cancel_requested:
             raise Cancelled
-        now = time.monotonic()
-        if done >= total or now - self._told >= _LEAST_INTERVAL_S:
-            self._told = now
-            self._task.update(message=note or "running", current=done, maximum=total)
+        self._tell(done, total, note)
+
+    def _update(self, done: int, total: int, note: str = "") -> None:
+        self._task.update(message=note or "running", current=done, maximum=total)
 
 
 def _put(task: Task, answer: Answer) -> None:

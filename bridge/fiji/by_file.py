@@ -17,8 +17,6 @@ import json
 import signal
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +24,7 @@ from bridge.images.read import open_image
 from bridge.images.write import write_image
 from bridge.jobs.desk import Answer, Desk
 from bridge.jobs.streams import guarded_stdout
-from bridge.progress import Cancellable
+from bridge.progress import Cancellable, Throttled
 from bridge.worker import answer_text, request_of
 
 _LEAST_INTERVAL_S: Final = 0.2
@@ -47,7 +45,11 @@ def main(request_path: Path) -> int:
     """
     said = json.loads(request_path.read_text(encoding="utf-8"))
     with guarded_stdout(for_good=False) as answer:
-        progress = Cancellable(_Lines(answer))
+
+        def tell(done: int, total: int, note: str = "") -> None:
+            answer(json.dumps({"progress": [done, total, note or "running"]}))
+
+        progress = Cancellable(Throttled(tell, _LEAST_INTERVAL_S))
         signal.signal(signal.SIGTERM, lambda *_: progress.cancel())
         about = said.get("image")
         image = open_image(about["path"]).load() if about else None
@@ -66,20 +68,6 @@ def _told(done: Answer) -> str:
         write_image(path, shown.image)
         places.append({"path": str(path)})
     return answer_text(done, places, [folder])
-
-
-class _Lines:
-    """Progress as lines of JSON, not more than an eye can see."""
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
-        self._told = 0.0
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        now = time.monotonic()
-        if now - self._told >= _LEAST_INTERVAL_S:
-            self._told = now
-            self._write(json.dumps({"progress": [done, total, note or "running"]}))
 
 
 if __name__ == "__main__":

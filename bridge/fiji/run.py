@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import jpype
 
@@ -37,8 +37,7 @@ from bridge.jobs.desk import INPUT, Answer, Desk, Request, takes_image
 from bridge.jobs.macro_words import values_from_macro
 from bridge.jobs.options import fields_of
 from bridge.jobs.registry import load_job
-
-_LEAST_INTERVAL_S: Final = 0.05
+from bridge.progress import Throttled
 
 
 @dataclass(frozen=True)
@@ -187,15 +186,15 @@ class _ImageJProgress:
     def __init__(self) -> None:
         self._ij = jpype.JClass("ij.IJ")
         self._ij.resetEscape()
-        self._told = 0.0
+        self._show = Throttled(self._move)
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         """Move the bar, or raise ``Cancelled``."""
         if self._ij.escapePressed():
             raise Cancelled
-        now = time.monotonic()
-        if done >= total or now - self._told >= _LEAST_INTERVAL_S:
-            self._told = now
-            self._ij.showProgress(done, max(total, 1))
-            if note:
-                self._ij.showStatus(f"ZooBridge: {note}")
+        self._show(done, total, note)
+
+    def _move(self, done: int, total: int, note: str = "") -> None:
+        self._ij.showProgress(done, max(total, 1))
+        if note:
+            self._ij.showStatus(f"ZooBridge: {note}")
