@@ -131,9 +131,8 @@ def planes_of(image: xr.DataArray) -> NDArray[Any]:
     planes = image.expand_dims(missing).transpose(*AXES).values
     if planes.dtype == np.bool_:
         return planes.astype(np.uint8) * np.uint8(255)
-    if planes.dtype in (np.uint8, np.uint16, np.float32):
-        return planes
-    return planes.astype(np.float32)
+    dtype = planes.dtype.name if planes.dtype.name in ("uint8", "uint16") else "float32"
+    return planes.astype(dtype, copy=False)  # also to this machine's byte order
 
 
 @functools.cache

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from bridge.errors import ImageError, MemoryShortage
 from bridge.images.units import length_in_nm, time_in_s
+from bridge.worker import planes_of
 
 UNIT: Final = "micron"
 """Unit of results whose image named none, the one of our TIFF files."""
@@ -182,8 +183,8 @@ def to_imageplus(
         Java's memory doesn't suffice.
     """
     names = list(image.attrs.get("channel_names") or [])
-    full = image.expand_dims([dim for dim in ("t", "c", "z") if dim not in image.dims])
-    pixels = _imagej_typed(full.transpose("t", "z", "c", "y", "x").values, title)
+    _refuse_what_imagej_cannot_hold(image, title)
+    pixels = np.ascontiguousarray(planes_of(image))
     is_rgb = pixels.dtype == np.uint8 and names == _RGB and pixels.shape[2] == len(_RGB)
     if is_rgb:
         pixels, names = _join_rgb(pixels), []
@@ -274,18 +275,14 @@ def _window(part: NDArray[Any]) -> Any:
     return getattr(buffer, view)() if view else buffer
 
 
-def _imagej_typed(pixels: NDArray[Any], title: str) -> NDArray[Any]:
-    """Give pixels in one of ImageJ's types, native and C-contiguous."""
-    if pixels.dtype.kind not in "buif":
-        found = f"its pixels are {pixels.dtype}"
+def _refuse_what_imagej_cannot_hold(image: xr.DataArray, title: str) -> None:
+    if image.dtype.kind not in "buif":
+        found = f"its pixels are {image.dtype}"
         raise ImageError(title, found, "real numbers", "Take its magnitude or phase.")
-    if pixels.shape[-1] * pixels.shape[-2] >= 2**31:
-        found = f"a plane of {pixels.shape[-1]} x {pixels.shape[-2]} pixels"
+    width, height = image.sizes["x"], image.sizes["y"]
+    if width * height >= 2**31:
+        found = f"a plane of {width} x {height} pixels"
         raise ImageError(title, found, "at most 2147483647", "Write it to a file with 'output'.")
-    if pixels.dtype == bool:
-        return pixels.astype(np.uint8) * np.uint8(255)
-    dtype = pixels.dtype.name if pixels.dtype.name in ("uint8", "uint16") else "float32"
-    return np.ascontiguousarray(pixels, dtype)
 
 
 def _split_rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
