@@ -200,13 +200,10 @@ class Desk:
             stem = _stem(job_type, values)
             values[OUTPUT] = str(folder / f"{stem}{job_type.shown[OUTPUT]}")
         lists = {option.name for option in fields_of(job_type) if option.is_list}
-        split = {
-            key: _split(value) if key in lists and not (is_on_image and key == INPUT) else value
-            for key, value in values.items()
-        }
+        arguments = {key: _split(text) if key in lists else text for key, text in values.items()}
         if is_on_image and INPUT in lists:
-            split[INPUT] = [values[INPUT]]
-        job = make_job(job_type, split)
+            arguments[INPUT] = [values[INPUT]]  # a title may have a ; in it
+        job = make_job(job_type, arguments)
         if isinstance(job, ImageJob) and is_on_image:
             if request.image is None:
                 raise InputError(
