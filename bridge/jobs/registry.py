@@ -14,6 +14,8 @@ JOBS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("predict",): "bridge.jobs.predict:Predict",
         ("demo",): "bridge.jobs.demo:Demo",
         ("localize",): "bridge.jobs.localize:Localize",
+        ("filter",): "bridge.jobs.filter:Filter",
+        ("link",): "bridge.jobs.link:Link",
         ("render",): "bridge.jobs.render:Render",
         ("convert",): "bridge.jobs.convert:Convert",
         ("simulate",): "bridge.jobs.simulate:Simulate",

@@ -95,12 +95,13 @@ def failed(
 
 
 def _line(status: dict[str, JsonValue]) -> str:
-    return json.dumps(_finite(status), separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return json.dumps(finite(status), separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-def _finite(value: JsonValue) -> JsonValue:
+def finite(value: JsonValue) -> JsonValue:
+    """Put ``None`` where a number is NaN or infinite, for which JSON has no word."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -78,6 +78,7 @@ def match_frames(
     tolerance_nm: float = 250.0,
     tolerance_axial_nm: float | None = None,
     rule: Rule = "greedy",
+    reach_nm: tuple[Floats, Floats] | None = None,
 ) -> Pairs:
     """Pair detections with emitters of the same frame, each at most once.
 
@@ -99,6 +100,9 @@ def match_frames(
         in a sphere of ``tolerance_nm`` where there is an axial tolerance, the nearest in three
         dimensions is preferred even where candidates are chosen in two (z is 0 where absent),
         and of emitters at the same x, y in a frame only the first can be found.
+    reach_nm : (ndarray, ndarray), optional
+        How far each detection and each emitter reaches, in nm: a pair lies, within the tolerance
+        too, no farther apart laterally than the root of the sum of both squares.
 
     Returns
     -------
@@ -118,6 +122,9 @@ def match_frames(
     if not tolerance_nm > 0 or not (tolerance_axial_nm is None or tolerance_axial_nm > 0):
         raise ValueError("a tolerance must be above 0 nm")
     found = _find_candidates(detections, truth, tolerance_nm)
+    if reach_nm is not None:
+        reach = np.hypot(reach_nm[0][found.detection], reach_nm[1][found.truth])
+        found = found.take(found.distance <= reach)
     if rule == "stable":
         found = _prefer_as_thunderstorm(
             found, detections, truth, tolerance_nm, is_3d=tolerance_axial_nm is not None
