@@ -31,6 +31,7 @@ _PANEL_HEIGHT_PX = 512
 _GAP_PX = 8
 _PAPER = (16, 16, 16)
 _INK = (255, 255, 255)
+_MARK = (255, 196, 0)
 _PERCENTILES = (0.1, 99.9)
 _BAR_SHARE = 0.25  # a scale bar is at most this part of its panel's width
 
@@ -63,12 +64,30 @@ def thumbnail(
     return _stretch(values, value_range)
 
 
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """Circles on a panel.
+
+    Parameters
+    ----------
+    x_px, y_px : ndarray, (n,)
+        Their middles, in pixels of the image from the outer corner of its top left pixel.
+    radius_px : float
+        Their radius, in pixels of the image.
+    """
+
+    x_px: NDArray[np.float64]
+    y_px: NDArray[np.float64]
+    radius_px: float
+
+
 def save_picture(
     path: str | Path,
     panels: Sequence[tuple[str, xr.DataArray | NDArray[Any]]],
     *,
     ranges: Sequence[tuple[float, float] | None] | None = None,
     colours: Literal["grey", "hot"] = "grey",
+    marks: Sequence[Marks | None] | None = None,
 ) -> None:
     """Save images side by side as a PNG, each with its title and, where it is known, its scale.
 
@@ -83,22 +102,28 @@ def save_picture(
         For each panel the values shown black and white; None: the percentiles 0.1 and 99.9.
     colours : {"grey", "hot"}
         Black to white, or black over red and yellow to white as is usual for localizations.
+    marks : sequence of (Marks or None), optional
+        For each panel the circles to draw on it.
 
     Raises
     ------
     OutputError
         The picture cannot be written.
     ValueError
-        There are no panels, an ndarray isn't 2D, or there are more or fewer ranges than panels.
+        There are no panels, an ndarray isn't 2D, or there are more or fewer ranges or marks than
+        panels.
     """
     if not panels:
         raise ValueError("a picture needs at least one panel")
     limits = [None] * len(panels) if ranges is None else list(ranges)
+    circles = [None] * len(panels) if marks is None else list(marks)
     planes = [_plane(image) for _, image in panels]
     height = _panel_height([plane.shape for plane in planes])
     drawn = [
-        _draw_panel(plane, height=height, title=title, value_range=limit, colours=colours)
-        for plane, (title, _), limit in zip(planes, panels, limits, strict=True)
+        _draw_panel(
+            plane, height=height, title=title, value_range=limit, colours=colours, marks=own
+        )
+        for plane, (title, _), limit, own in zip(planes, panels, limits, circles, strict=True)
     ]
     width = sum(panel.width for panel in drawn) + _GAP_PX * (len(drawn) + 1)
     picture = Image.new("RGB", (width, drawn[0].height + 2 * _GAP_PX), _PAPER)
@@ -177,6 +202,7 @@ def _draw_panel(
     title: str,
     value_range: tuple[float, float] | None,
     colours: Literal["grey", "hot"],
+    marks: Marks | None = None,
 ) -> Image.Image:
     n_y, n_x = plane.shape
     width = max(1, round(n_x * height / n_y))
@@ -191,6 +217,8 @@ def _draw_panel(
     coloured = Image.fromarray(_hot()[pixels] if colours == "hot" else pixels).convert("RGB")
     text_px = max(11.0, min(18.0, height / 24))
     font = ImageFont.load_default(size=text_px)
+    if marks is not None:
+        _draw_marks(ImageDraw.Draw(coloured), marks, zoom=width / n_x)
     line = math.ceil(text_px * 1.5)
     panel = Image.new("RGB", (width, height + line), _PAPER)
     panel.paste(coloured, (0, 0))
@@ -201,6 +229,12 @@ def _draw_panel(
         bar = fit_scale_bar(width_px=n_x, pixel_size_nm=size_nm)
         _draw_bar(draw, bar, zoom=width / n_x, corner=(width, height), font=font)
     return panel
+
+
+def _draw_marks(draw: ImageDraw.ImageDraw, marks: Marks, *, zoom: float) -> None:
+    radius = marks.radius_px * zoom
+    for x, y in zip(marks.x_px * zoom, marks.y_px * zoom, strict=True):
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=_MARK, width=1)
 
 
 def _draw_bar(

@@ -1,4 +1,4 @@
-"""The job ``localize``: a list of emitters from a movie, by a model that gives heatmaps."""
+"""The job ``localize``: a list of emitters from a movie, by a model of coordinates or heatmaps."""
 
 from __future__ import annotations
 
@@ -15,17 +15,29 @@ from bridge.progress import Progress
 if TYPE_CHECKING:
     import xarray as xr
 
+    from bridge.runtime.predict import Predictor
     from bridge.runtime.ready import ReadyModels
-    from bridge.smlm.localize_movie import Localized
+    from bridge.smlm.camera import Scaling
+    from bridge.smlm.localize_movie import LocalizedFile
+    from bridge.smlm.protocol import Protocol
 
-_ENDINGS = (".csv", ".txt", ".hdf5", ".h5")
+_SHOWN = (
+    "density_per_um2",
+    "median_photons",
+    "median_uncertainty_nm",
+    "subpixel_unevenness",
+    "nena_nm",
+)
+"""Figures that are in the status besides the report."""
 
 
 class Localize(ImageJob):
-    """Localize the emitters of a movie with a model that gives heatmaps.
+    """Localize the emitters of a movie with a model of coordinates or of heatmaps.
 
-    The model runs frame by frame; each peak of its output becomes a row of a table that
-    ThunderSTORM opens (.csv) or Picasso (.hdf5). A report says how it was made.
+    A localizer gives each emitter's place, photons and background with an uncertainty for each,
+    and is compared with the movie first; of a heatmap model each peak becomes a row. The table is
+    for ThunderSTORM (.csv) or Picasso (.hdf5); a picture and a report are beside it. A movie of
+    any length runs in a fixed amount of memory, and a stopped run goes on with --resume.
     """
 
     label: ClassVar[str] = "ZooBridge Localize"
@@ -39,11 +51,21 @@ class Localize(ImageJob):
     output: Path
     """Table to write (.csv or .hdf5)."""
     threshold: str = "auto"
-    """How high a peak must be: auto, a share of the typical peak (20%), or a value (2.5)."""
+    """Least probability (auto: 0.5); for heatmaps auto, a share (20%) or a height (2.5)."""
     radius_px: Annotated[int, Field(ge=0, le=100)] = 0
-    """Pixels of the heatmap around a peak that belong to it; 0 takes about 60 nm, 1 to 5."""
+    """Heatmaps: pixels around a peak that belong to it; 0 takes about 60 nm, 1 to 5."""
     pixel_size_nm: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     """Edge of a camera pixel in nm; 0 takes what the movie says."""
+    camera_offset_adu: Annotated[float, Field(ge=-1, le=65535)] = -1.0
+    """Counts of a dark pixel of the movie's camera; -1 takes the one that a localizer expects."""
+    photons_per_adu: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    """Photons that one count of the movie's camera stands for; 0 takes what a localizer expects."""
+    offset_x_px: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Column of the whole field at which the movie starts, added to x, in camera pixels."""
+    offset_y_px: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Row of the whole field at which the movie starts, added to y, in camera pixels."""
+    anyway: bool = False
+    """Go on where the movie contradicts what a localizer was trained on."""
     tile: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Longest tile edge in camera pixels; 0 chooses one that fits the memory."""
     batch: Annotated[int, Field(ge=0, le=4096)] = 0
@@ -62,9 +84,11 @@ class Localize(ImageJob):
     """Let the package run code of its own (remembered for this content)."""
     overwrite: bool = False
     """Replace a table that is there."""
+    resume: bool = False
+    """Continue an interrupted run."""
 
     def run(self, progress: Progress) -> Result:
-        """Open the package, run it on the movie, and write table and report."""
+        """Open the package, run it on the movie, and write table, picture and report."""
         from bridge.images.read import open_image
         from bridge.runtime.ready import ReadyModels
 
@@ -86,55 +110,77 @@ class Localize(ImageJob):
 
         from bridge.runtime.predict import Settings
         from bridge.smlm.localize import Threshold
-        from bridge.smlm.localize_movie import localize_movie, read_heatmap
-        from bridge.smlm.table import write_table
+        from bridge.smlm.localize_checks import check_model
+        from bridge.smlm.localize_movie import localize_to_file
+        from bridge.smlm.localize_plan import Wanted
+        from bridge.smlm.table_stream import check_place
 
         started = time.time()
         threshold = Threshold.parse(self.threshold, what="--threshold")
-        self._check_output()
+        check_place(self.output, overwrite=self.overwrite)
         settings = Settings(
             tile=self.tile,
             batch=self.batch,
             device=self.device,
             engine=self.engine,
             precision=self.precision,
-            channel=self.channel,
             trust=self.trust,
         )
         predictor = models.predictor(self.model, settings)
-        package = predictor.package
-        read_heatmap(package, predictor.geometry)  # what can't be done is said before the rest
+        check_model(predictor)  # what can't be done is said before the movie is opened
         movie = open_movie()
-        found = localize_movie(
+        protocol, notes = self._protocol()
+        found = localize_to_file(
             predictor,
-            movie,
-            pixel_size_nm=self._pixel_size_nm(movie, package.description.inputs[0]),
-            threshold=threshold,
-            radius=self.radius_px,
+            open_movie,
+            self.output,
+            wanted=Wanted(
+                self._pixel_size_nm(movie, predictor.package.description.inputs[0]),
+                threshold,
+                self.radius_px,
+                self._camera(predictor, protocol, notes),
+                (self.offset_x_px, self.offset_y_px),
+                self.anyway,
+            ),
+            channel=self.channel,
+            overwrite=self.overwrite,
+            resume=self.resume,
             progress=progress,
         )
-        write_table(found.table, self.output, overwrite=self.overwrite)
         seconds = time.time() - started
-        report = self._write_report(found, started, seconds)
-        return self._summarise(found, package.name, str(report), seconds)
+        warnings = [*notes, *found.warnings]
+        report = self._write_report(found, warnings, started, seconds)
+        return self._summarise(found, predictor.package.name, warnings, str(report), seconds)
 
-    def _check_output(self) -> None:
-        """Refuse now what could not be written after a long run."""
-        from bridge.errors import OutputError
+    def _protocol(self) -> tuple[Protocol | None, list[str]]:
+        """Read the protocol that ThunderSTORM keeps beside what it exports, if it is there."""
+        from bridge.smlm.protocol import find_protocol
 
-        if self.output.suffix.lower() not in _ENDINGS:
-            raise OutputError(
-                str(self.output),
-                f"tables ending in '{self.output.suffix}' aren't written",
-                "a name ending in " + ", ".join(_ENDINGS),
-                "Change the ending.",
-            )
-        if self.output.exists() and not self.overwrite:
-            found = "the output is there already"
-            raise OutputError(str(self.output), found, "a name that is free", "Ask to --overwrite.")
-        if not self.output.absolute().parent.parent.is_dir():
-            found = f"the folder '{self.output.parent}' is missing"
-            raise OutputError(str(self.output), found, "", "Create it first.")
+        return find_protocol(self.input)
+
+    def _camera(
+        self, predictor: Predictor, protocol: Protocol | None, notes: list[str]
+    ) -> Scaling | None:
+        """Give the movie's camera where it is known; what isn't given is the model's."""
+        from bridge.smlm.camera import Scaling
+        from bridge.smlm.localize_checks import trained_camera
+
+        offset_adu, photons_per_adu = self.camera_offset_adu, self.photons_per_adu
+        if protocol is not None and offset_adu < 0 and not photons_per_adu:
+            known_offset, known_gain = protocol.offset_adu, protocol.photons_per_adu
+            if known_offset is not None and known_gain is not None:
+                notes.append(
+                    f"The camera is that of {protocol.path.name}: offset {known_offset:g}, "
+                    f"{known_gain:g} photons per count."
+                )
+                return Scaling(known_offset, known_gain)
+        trained = trained_camera(predictor)
+        if trained is None or (offset_adu < 0 and not photons_per_adu):
+            return None
+        return Scaling(
+            trained.offset_adu if offset_adu < 0 else offset_adu,
+            photons_per_adu or trained.photons_per_adu,
+        )
 
     def _pixel_size_nm(self, movie: xr.DataArray, described: Any) -> float:
         from bridge.errors import ImageError
@@ -154,8 +200,11 @@ class Localize(ImageJob):
             )
         return float(sizes[0])
 
-    def _write_report(self, found: Localized, started: float, seconds: float) -> Path:
+    def _write_report(
+        self, found: LocalizedFile, warnings: list[str], started: float, seconds: float
+    ) -> Path:
         import json
+        from dataclasses import asdict
         from datetime import UTC, datetime
 
         from bridge import __version__
@@ -167,9 +216,11 @@ class Localize(ImageJob):
             "seconds": round(seconds, 3),
             "movie": str(self.input),
             "table": str(self.output),
-            **_figures(found),
-            "history": found.table.attrs["history"],
-            "warnings": found.warnings,
+            **_outputs(found),
+            "figures": _finite(asdict(found.figures)),
+            "movie_facts": _finite(found.facts),
+            "history": found.history,
+            "warnings": warnings,
             "run": found.outcome.report,
         }
         path = self.output.with_name(f"{self.output.stem}.report.json")
@@ -177,26 +228,67 @@ class Localize(ImageJob):
             part.write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
         return path
 
-    def _summarise(self, found: Localized, model: str, report: str, seconds: float) -> Result:
-        figures = _figures(found)
-        outputs: dict[str, JsonValue] = {"table": str(self.output), **figures}
-        columns = ", ".join(map(str, found.table.columns))
+    def _summarise(
+        self, found: LocalizedFile, model: str, warnings: list[str], report: str, seconds: float
+    ) -> Result:
+        from dataclasses import asdict
+
+        figures = _finite(asdict(found.figures))
+        outputs: dict[str, JsonValue] = {
+            "table": str(self.output),
+            "picture": str(found.picture),
+            **_outputs(found),
+            **{name: figures[name] for name in _SHOWN if figures.get(name) is not None},
+        }
         summary = [
-            f"{model} found {len(found.table):,} emitters in {found.n_frames:,} frames in "
-            f"{seconds:.1f} s: peaks above {found.threshold:.3g}"
-            + (f", the typical one being {found.typical:.3g}." if found.typical else "."),
-            f"Written: {self.output} ({columns})",
+            f"{model} found {found.n_localizations:,} emitters in {found.n_frames:,} frames in "
+            f"{seconds:.1f} s: {_rule(found)}.",
+            *_medians(found),
+            f"Written: {self.output}; look at {found.picture}",
         ]
-        return Result(outputs=outputs, warnings=found.warnings, report=report, summary=summary)
+        return Result(outputs=outputs, warnings=warnings, report=report, summary=summary)
 
 
-def _figures(found: Localized) -> dict[str, JsonValue]:
+def _rule(found: LocalizedFile) -> str:
+    if found.kind == "localizer":
+        return f"those more likely than {found.threshold:.3g}"
+    typical = f", the typical one being {found.typical:.3g}" if found.typical else ""
+    return f"peaks above {found.threshold:.3g}{typical}"
+
+
+def _medians(found: LocalizedFile) -> list[str]:
+    """Say what the table shows by itself, where it does."""
+    import math
+
+    figures = found.figures
+    said = []
+    if not math.isnan(figures.median_uncertainty_nm):
+        said.append(
+            f"Medians: {figures.median_photons:,.0f} photons, uncertainty "
+            f"{figures.median_uncertainty_nm:.1f} nm per axis."
+        )
+    if not math.isnan(figures.nena_nm):
+        said.append(f"Precision by emitters found again (NeNA): {figures.nena_nm:.1f} nm.")
+    return said
+
+
+def _outputs(found: LocalizedFile) -> dict[str, JsonValue]:
     return {
-        "n_localizations": len(found.table),
+        "kind": found.kind,
+        "n_localizations": found.n_localizations,
         "n_frames": found.n_frames,
-        "pixel_size_nm": found.table.attrs["pixel_size_nm"],
-        "upscaling": found.heatmap.upscaling,
+        "pixel_size_nm": found.pixel_size_nm,
         "threshold": found.threshold,
         "typical_peak": found.typical,
-        "radius_px": found.radius,
+        **found.model,
+    }
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give values that JSON knows: None for what isn't finite."""
+    import math
+
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
     }

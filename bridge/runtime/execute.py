@@ -115,6 +115,8 @@ class Work:
     """Filled while running: per output, its range."""
     seen: dict[str, Tally] = field(default_factory=dict)
     """Filled while running: per input, the range of the raw pixels that were read."""
+    flaw: VerdictError | None = None
+    """Filled in the end: what is wrong with the output, where that is no error."""
 
 
 def run(work: Work, progress: Progress) -> None:

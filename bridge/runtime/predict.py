@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from bridge.errors import ImageError, MemoryShortage
+from bridge.errors import ImageError, MemoryShortage, VerdictError
 from bridge.progress import Progress, silent
 from bridge.runtime import execute, memory, verdict
 from bridge.runtime.bind import Bound, bind
@@ -127,10 +127,13 @@ class Outcome:
         JSON values: package, engine and why, plan, ranges, seconds.
     warnings : list of str
         What a user should look at.
+    flaw : VerdictError or None
+        What is wrong with the output, where the caller wanted to judge that himself.
     """
 
     report: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
+    flaw: VerdictError | None = None
 
 
 class Predictor:
@@ -165,6 +168,8 @@ class Predictor:
         images: Mapping[str, xr.DataArray],
         sinks: SinkFactory,
         progress: Progress = silent,
+        *,
+        takes_flawed: bool = False,
     ) -> Outcome:
         """Run the package on one image (or one per input).
 
@@ -177,6 +182,9 @@ class Predictor:
             without an error.
         progress : Progress
             Told after every batch of tiles.
+        takes_flawed : bool
+            Whether a bad verdict is given back instead of raised: a dark part of a movie is no
+            error.
 
         Returns
         -------
@@ -201,7 +209,7 @@ class Predictor:
         while True:
             plan, notes = self._plan(bound, most_pixels)
             try:
-                work = self._execute(bound, choice, plan, sinks, progress)
+                work = self._execute(bound, choice, plan, sinks, progress, takes_flawed)
                 break
             except MemoryShortage:
                 if plan.window_pixels <= _FEWEST_PIXELS:
@@ -212,7 +220,7 @@ class Predictor:
         warnings = [*choice.warnings, *bound.warnings, *notes]
         warnings = gather_warnings(warnings, self.package, work, self._examples)
         report = describe_run(self.package, asdict(self.settings), choice, work, self._reaches())
-        return Outcome({**report, "seconds": round(seconds, 3)}, warnings)
+        return Outcome({**report, "seconds": round(seconds, 3)}, warnings, work.flaw)
 
     def _new_pipeline(self) -> Pipeline:
         return Pipeline(self.package, self.geometry, trusted=self.settings.trust)
@@ -316,6 +324,7 @@ class Predictor:
         plan: TilePlan,
         sinks: SinkFactory,
         progress: Progress,
+        takes_flawed: bool,
     ) -> Work:
         pipeline = self._new_pipeline()
         items = bound.items
@@ -353,7 +362,12 @@ class Predictor:
             for name, sink in finals.items():
                 if isinstance(sink, FrameSum):
                     work.tallies[name] = sink.finish()
-            self._judge(work)
+            try:
+                self._judge(work)
+            except VerdictError as flaw:
+                if not takes_flawed:
+                    raise
+                work.flaw = flaw
         return work
 
     def _run_to_whole(self, work: Work, finals: Mapping[str, Sink], progress: Progress) -> None:

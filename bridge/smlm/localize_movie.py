@@ -1,177 +1,96 @@
-"""A heatmap model run on a movie, frame by frame, for a table of localizations.
+"""A model run on a movie for a table of localizations: heatmaps or coordinates, memory or file.
 
-Only the frame under way and the localizations found are in memory, never all heatmaps::
+Only one or two blocks of frames, one output frame and the rows of a block are in memory, never the
+movie, its heatmaps or a long table::
 
-    movie --tiles--> network --tiles--> one frame, whole --> peaks --> rows
-          (some frames first, for the threshold)
+    movie --block of frames--> network --tiles--> one output frame, whole --> rows --> disk
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
-from bridge.errors import ImageError, PackageError
+from bridge import __version__
 from bridge.progress import Progress, silent
-from bridge.runtime.geometry import Geometry
-from bridge.runtime.predict import Outcome, OutputSpec, Predictor
-from bridge.smlm.columns import COLUMNS, REQUIRED
-from bridge.smlm.localize import (
-    FramePeaks,
-    Threshold,
-    choose_radius,
-    frame_peaks,
-    make_table,
-    typical_height,
-)
-from bridge.zoo.package import Package
-
-SAMPLE_FRAMES: Final = 32
-"""Frames that settle a threshold; all of a shorter movie."""
-
-_TAGS: Final = frozenset(
-    {"smlm", "single-molecule-localization-microscopy", "storm", "palm", "deep-storm"}
-)
+from bridge.runtime.predict import Outcome, Predictor
+from bridge.smlm.camera import Scaling
+from bridge.smlm.localize import Threshold
+from bridge.smlm.localize_blocks import Done, Unfinished, name_work, run_blocks
+from bridge.smlm.localize_checks import plan_movie
+from bridge.smlm.localize_figures import Figures, density_warning, measure_rows
+from bridge.smlm.localize_picture import save_localizations
+from bridge.smlm.localize_plan import LocalizerPlan, Plan, Wanted
+from bridge.smlm.movie_blocks import MovieFrames, take_frames
+from bridge.smlm.movie_growth import GrowingMovie
+from bridge.smlm.row_store import RowStore
+from bridge.smlm.table_stream import check_place, write_rows
 
 
 @dataclass(frozen=True)
-class Heatmap:
-    """What a package says of its output.
+class LocalizedFile:
+    """What came of a movie whose table is a file.
 
     Attributes
     ----------
-    upscaling : int
-        Fine pixels along the edge of a camera pixel.
-    sum_per_emitter : float or None
-        What one emitter's pixels add up to.
-    readings : tuple of str
-        Columns that further channels of the output give, by the channel's place; "" for one that
-        no column is named like.
-    notes : tuple of str
-        What is doubtful.
+    kind : {"heatmap", "localizer"}
+        What the model gives.
+    n_localizations, n_frames : int
+        Rows of the table, and frames of the movie.
+    pixel_size_nm : float
+        Edge of a camera pixel.
+    threshold : float
+        What a peak of the heatmap, or an emitter's probability, had to exceed.
+    typical : float or None
+        The typical peak's height; None where it was not asked for.
+    model : dict
+        What else a report says of the model: its grid or its context.
+    history : list of str
+        What was done.
+    figures : Figures
+        What the table shows by itself.
+    facts : dict
+        What was measured of the movie before; empty for heatmaps.
+    outcome : Outcome
+        How the network ran.
+    warnings : list of str
+        What to look at.
+    picture : Path or None
+        The picture beside the table.
     """
 
-    upscaling: int
-    sum_per_emitter: float | None
-    readings: tuple[str, ...]
-    notes: tuple[str, ...]
+    kind: Literal["heatmap", "localizer"]
+    n_localizations: int
+    n_frames: int
+    pixel_size_nm: float
+    threshold: float
+    typical: float | None
+    model: Mapping[str, Any]
+    history: list[str]
+    figures: Figures
+    facts: Mapping[str, Any]
+    outcome: Outcome
+    warnings: list[str]
+    picture: Path | None
 
 
 @dataclass(frozen=True)
-class Localized:
-    """What came of a movie.
+class Localized(LocalizedFile):
+    """What came of a movie, its table in memory.
 
     Attributes
     ----------
     table : DataFrame
         Localizations, with ``attrs`` as :func:`bridge.smlm.table.read_table` gives them.
-    threshold : float
-        The value of the heatmap that peaks had to exceed.
-    typical : float or None
-        The typical peak's height; None where it was not asked for.
-    n_frames : int
-        Frames of the movie.
-    radius : int
-        Half width of the window, in fine pixels.
-    heatmap : Heatmap
-        What the package says.
-    outcome : Outcome
-        How the network ran.
-    warnings : list of str
-        What to look at.
     """
 
-    table: pd.DataFrame
-    threshold: float
-    typical: float | None
-    n_frames: int
-    radius: int
-    heatmap: Heatmap
-    outcome: Outcome
-    warnings: list[str] = field(default_factory=list)
-
-
-def read_heatmap(package: Package, geometry: Geometry) -> Heatmap:
-    """Check that a package turns a camera frame into a map of emitters.
-
-    Parameters
-    ----------
-    package : Package
-        An opened package.
-    geometry : Geometry
-        Its tensors.
-
-    Returns
-    -------
-    Heatmap
-
-    Raises
-    ------
-    PackageError
-        It doesn't; the message says why.
-    """
-
-    def refuse(found: str, expected: str) -> PackageError:
-        return PackageError(
-            package.name,
-            f"it gives no heatmap of emitters: {found}",
-            expected,
-            "For images, use 'zoobridge predict'.",
-        )
-
-    if len(geometry.inputs) > 1 or len(geometry.outputs) > 1:
-        found = f"{len(geometry.inputs)} inputs and {len(geometry.outputs)} outputs"
-        raise refuse(found, "one of each")
-    source, target = geometry.inputs[0], geometry.outputs[0]
-    if set(source.tiled) != {"y", "x"} or set(target.tiled) != {"y", "x"}:
-        axes = f"the axes {' '.join(source.dims)} become {' '.join(target.dims)}"
-        raise refuse(axes, "frames (y x) in, and maps (y x) out")
-    ratios = {target.affines[dim].ratio for dim in ("y", "x")}
-    offsets = {target.affines[dim].offset for dim in ("y", "x")}
-    config = _config(package)
-    ratio = ratios.pop()
-    if ratios or offsets != {0} or ratio.denominator != 1 or ratio < 1:
-        raise refuse("its grid doesn't divide camera pixels evenly", "a whole upscaling")
-    if ratio == 1 and not {"upscaling", "sum_per_emitter"} & set(config):
-        found = "its output has the pixels of its input, and no upscaling is declared"
-        raise refuse(found, "an output on a finer grid, or config.zoobridge.upscaling")
-    total = config.get("sum_per_emitter")
-    notes = []
-    if not config and not _TAGS & {str(tag).lower() for tag in package.description.tags}:
-        notes.append(
-            "Nothing in the package says that its output is a map of emitters; any bright spot of "
-            "it is taken for one."
-        )
-    return Heatmap(
-        upscaling=int(ratio),
-        sum_per_emitter=float(total) if isinstance(total, int | float) and total > 0 else None,
-        readings=_reading_names(package),
-        notes=tuple(notes),
-    )
-
-
-def _config(package: Package) -> dict[str, Any]:
-    found = package.description.config.model_dump().get("zoobridge")
-    return found if isinstance(found, dict) else {}
-
-
-def _reading_names(package: Package) -> tuple[str, ...]:
-    """Give the column of each channel of the output that is named like one."""
-    axes = package.description.outputs[0].axes
-    channels = next((axis for axis in axes if axis.type == "channel"), None)
-    names = [str(name) for name in getattr(channels, "channel_names", [])]
-    return tuple(
-        name if name in COLUMNS and name not in (*REQUIRED, "id", "detections") else ""
-        for name in names
-    )
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def localize_movie(
@@ -181,22 +100,28 @@ def localize_movie(
     pixel_size_nm: float,
     threshold: Threshold | None = None,
     radius: int = 0,
+    camera: Scaling | None = None,
+    anyway: bool = False,
     progress: Progress = silent,
 ) -> Localized:
-    """Run a heatmap model on a movie and list the emitters of every frame.
+    """Run a model on a movie and give the emitters of every frame as a table.
 
     Parameters
     ----------
     predictor : Predictor
-        The package, ready to run.
+        The package, ready to run: one that gives heatmaps, or coordinates with uncertainties.
     movie : DataArray, axes (t, y, x) or (y, x), or with the model's channels
-        Camera frames; a lazy one is read window by window.
+        Camera frames; a lazy one is read block by block.
     pixel_size_nm : float
         Edge of a camera pixel, in nm, > 0.
     threshold : Threshold, optional
-        How high a peak must be; by default automatic.
+        How high a peak, or how likely an emitter, must be; by default automatic.
     radius : int
-        Half width of a peak's window, in fine pixels; 0: about 60 nm, 1 to 5.
+        Half width of a peak's window, in fine pixels; 0: about 60 nm, 1 to 5. Heatmaps only.
+    camera : Scaling, optional
+        The movie's camera; by default the one that the model was trained for. Localizers only.
+    anyway : bool
+        Go on where the movie contradicts what the model was trained on.
     progress : Progress
         Told after every batch of tiles.
 
@@ -207,162 +132,211 @@ def localize_movie(
     Raises
     ------
     PackageError
-        The model gives no heatmap.
+        The model gives neither heatmaps nor coordinates.
     ImageError
         The movie doesn't fit the model, or has both slices and frames.
     VerdictError
         The model's output is black, constant, NaN or saturated.
     """
-    heatmap = read_heatmap(predictor.package, predictor.geometry)
-    movie, notes = _take_frames(movie)
-    fine_pixel_nm = pixel_size_nm / heatmap.upscaling
-    radius = radius or choose_radius(fine_pixel_nm)
-    wanted = threshold or Threshold()
-    n_frames = movie.sizes.get("t", 1)
-    typical, value = None, wanted.value
-    found: _Found | None = None
-    if wanted.kind != "absolute":
-        step = -(-n_frames // SAMPLE_FRAMES)
-        sample = movie.isel(t=slice(0, None, step)) if step > 1 else movie
-        found = _run(
-            predictor, sample, heatmap, 0.0, radius, _renamed(progress, "settling the threshold")
-        )
-        heights = np.concatenate([peaks.heights for peaks in found.frames.values()])
-        typical = typical_height(heights)
-        value = wanted.settle(heights, sum_per_emitter=heatmap.sum_per_emitter)
-        found = found if step == 1 else None
-    if found is None:
-        found = _run(predictor, movie, heatmap, value, radius, progress)
-    frames = {number: peaks.above(value) for number, peaks in sorted(found.frames.items())}
-    names = [name for name in heatmap.readings if name]
-    table = make_table(frames, fine_pixel_nm=fine_pixel_nm, reading_names=names)
-    warnings = [*notes, *heatmap.notes, *found.outcome.warnings]
-    if wanted.kind == "auto" and heatmap.sum_per_emitter is None:
-        warnings.append(
-            "The package doesn't say what an emitter adds up to (config.zoobridge.sum_per_emitter),"
-            " so in a movie without emitters noise would be listed."
-        )
-    if not len(table):
-        warnings.append("No emitter was found.")
-    source = str(movie.attrs.get("source") or "a movie")
-    history = [
-        f"Localized in {n_frames} frames of {Path(source).name} with the model "
-        f"{predictor.package.name}: peaks of its output above {value:.4g}, centre of gravity "
-        f"within {radius} pixels of {fine_pixel_nm:g} nm."
-    ]
+    if predictor.settings.channel:
+        raise ValueError("choose the channel of the movie, not of the predictor's settings")
+    frames, notes = take_frames(movie)
+    wanted = Wanted(pixel_size_nm, threshold or Threshold(), radius, camera, anyway=anyway)
+    plan = plan_movie(predictor, frames, wanted, progress)
+    source, done = MovieFrames(frames), Done()
+    settled = dict(plan.settle(predictor, frames, progress))
+    with tempfile.TemporaryDirectory(prefix="zoobridge-") as folder:
+        with RowStore(Path(folder) / "rows", plan.columns) as store:
+            _run(predictor, source, plan, settled, store, done, progress=progress)
+        found = _sum_up(predictor, source, plan, settled, store, done, notes)
+        table = store.table(0, store.n_rows)
     table.attrs.update(
-        pixel_size_nm=pixel_size_nm, source=source, history=history, warnings=warnings
+        pixel_size_nm=pixel_size_nm,
+        source=_source(frames),
+        history=found.history,
+        warnings=found.warnings,
     )
-    return Localized(table, value, typical, n_frames, radius, heatmap, found.outcome, warnings)
+    return Localized(**{**vars(found), "table": table})
 
 
-@dataclass(frozen=True)
-class _Found:
-    frames: Mapping[int, FramePeaks]
-    outcome: Outcome
+def localize_to_file(
+    predictor: Predictor,
+    open_movie: Callable[[], xr.DataArray],
+    path: Path,
+    *,
+    wanted: Wanted,
+    channel: int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: Progress = silent,
+) -> LocalizedFile:
+    """Run a model on a movie of any length and write its table, and a picture beside it.
+
+    Memory doesn't grow with the movie. A run that is stopped keeps what it has, and goes on when
+    it is asked to resume; the table then has the same bytes as that of an undisturbed run.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The package, ready to run on all channels.
+    open_movie : callable
+        Opens the movie lazily; asked again where the file is written meanwhile.
+    path : Path
+        The table: ``.csv`` or ``.txt`` for ThunderSTORM, ``.hdf5`` or ``.h5`` for Picasso. The
+        picture has its name and the ending ``.png``.
+    wanted : Wanted
+        What the user asks for.
+    channel : int
+        The channel of the movie, from 1; 0 for all.
+    overwrite : bool
+        Replace a table that is there.
+    resume : bool
+        Go on with what a stopped run left; without a leftover, start.
+    progress : Progress
+        Told after every batch of tiles.
+
+    Returns
+    -------
+    LocalizedFile
+
+    Raises
+    ------
+    PackageError
+        The model gives neither heatmaps nor coordinates.
+    ImageError
+        The movie doesn't fit the model, or can't be read.
+    OutputError
+        The table can't be written, or what is left of a stopped run belongs to other work.
+    VerdictError
+        The model's output is black, constant, NaN or saturated.
+    Cancelled
+        ``progress`` said so; the message says what was kept.
+    """
+    check_place(path, overwrite=overwrite)
+
+    growing = GrowingMovie(lambda: take_frames(open_movie(), channel=channel)[0])
+    movie, notes = growing.movie, take_frames(open_movie(), channel=channel)[1]
+    plan = plan_movie(predictor, movie, wanted, progress)
+    source = MovieFrames(movie)
+    key = name_work(
+        zoobridge=__version__,
+        package=predictor.package.sha256,
+        settings=asdict(predictor.settings),
+        wanted=asdict(wanted),
+        channel=channel,
+        movie=growing.fingerprint(),
+    )
+    unfinished = Unfinished(path, plan.columns, key=key, resume=resume)
+    with unfinished.opened():
+        if not unfinished.settled:
+            unfinished.settle(plan.settle(predictor, movie, progress))
+        settled, store, done = unfinished.settled, unfinished.store, unfinished.done
+        n_before = done.n_frames
+        _run(predictor, source, plan, settled, store, done, unfinished, progress=progress)
+        if n_before:
+            notes.append(f"An interrupted run had done {n_before:,} frames; this one went on.")
+        notes.append(growing.note())
+        picture = path.with_suffix(".png")
+        found = _sum_up(predictor, source, plan, settled, store, done, notes, picture)
+        x_px, y_px = wanted.offset_px
+        write_rows(
+            store,
+            path,
+            source=_source(movie),
+            pixel_size_nm=wanted.pixel_size_nm,
+            shape=(source.n_frames, movie.sizes["y"] + y_px, movie.sizes["x"] + x_px),
+            overwrite=overwrite,
+        )
+    return found
 
 
 def _run(
     predictor: Predictor,
-    movie: xr.DataArray,
-    heatmap: Heatmap,
-    threshold: float,
-    radius: int,
+    source: MovieFrames,
+    plan: Plan,
+    settled: Mapping[str, float | None],
+    store: RowStore,
+    done: Done,
+    unfinished: Unfinished | None = None,
+    *,
     progress: Progress,
-) -> _Found:
-    sinks: list[PeakSink] = []
+) -> None:
+    run_blocks(
+        predictor,
+        source,
+        plan.reading(settled),
+        store,
+        done,
+        n_side=plan.n_side,
+        convert=plan.convert,
+        note=unfinished.note if unfinished else lambda done: None,
+        progress=progress,
+    )
 
-    def sink(spec: OutputSpec) -> PeakSink:
-        sinks.append(PeakSink(spec, heatmap.readings, threshold=threshold, radius=radius))
-        return sinks[-1]  # asked for anew where memory ran out and tiles get smaller
 
-    name = predictor.geometry.inputs[0].name
-    outcome = predictor.run({name: movie}, sink, progress)
-    return _Found(sinks[-1].frames, outcome)
-
-
-class PeakSink:
-    """Takes a model's output tile by tile, and keeps of each whole frame its peaks only.
-
-    Parameters
-    ----------
-    spec : OutputSpec
-        The output; of several channels the first is the heatmap.
-    readings : sequence of str
-        The column that each channel gives besides, or "".
-    threshold : float
-        Peaks are higher.
-    radius : int
-        Half width of a peak's window, in fine pixels, >= 1.
-    """
-
-    def __init__(
-        self, spec: OutputSpec, readings: tuple[str, ...], *, threshold: float, radius: int
-    ) -> None:
-        sizes = dict(zip(spec.dims, spec.shape, strict=True))
-        self.frames: dict[int, FramePeaks] = {}
-        self._dims = spec.dims
-        self._shape = (sizes.get("c", 1), sizes["y"], sizes["x"])
-        self._readings = readings
-        self._threshold = threshold
-        self._radius = radius
-        self._frame = np.zeros(self._shape, np.float32)
-        self._number = 1
-        self._n_missing = self._frame.size
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return None
-
-    def write(self, region: Mapping[str, slice], pixels: NDArray[Any]) -> None:
-        """Take one tile, of one frame; frames come one after the other."""
-        number = region["t"].start + 1 if "t" in self._dims else 1
-        if number != self._number:
-            self._number, self._n_missing = number, self._frame.size
-        place = tuple(region.get(dim, slice(0, 1)) for dim in ("c", "y", "x"))
-        block = self._frame[place]
-        block[...] = pixels.reshape(block.shape)
-        self._n_missing -= block.size
-        if self._n_missing == 0:
-            self._finish()
-
-    def _finish(self) -> None:
-        readings = {
-            name: self._frame[channel] for channel, name in enumerate(self._readings) if name
-        }
-        self.frames[self._number] = frame_peaks(
-            self._frame[0], threshold=self._threshold, radius=self._radius, readings=readings
+def _sum_up(
+    predictor: Predictor,
+    source: MovieFrames,
+    plan: Plan,
+    settled: Mapping[str, float | None],
+    store: RowStore,
+    done: Done,
+    notes: list[str],
+    picture: Path | None = None,
+) -> LocalizedFile:
+    """Judge, measure and describe what was found, and draw it."""
+    is_localizer = isinstance(plan, LocalizerPlan)
+    flawed = done.judge(takes_empty=is_localizer)
+    sizes = source.movie.sizes
+    shape = (source.n_frames, sizes["y"], sizes["x"])
+    wanted = plan.wanted
+    conditions = plan.model.conditions if isinstance(plan, LocalizerPlan) else None
+    cell_px = conditions.size_px if conditions else 0
+    figures = measure_rows(
+        store,
+        pixel_size_nm=wanted.pixel_size_nm,
+        shape=shape,
+        offset_px=wanted.offset_px,
+        cell_px=cell_px,
+    )
+    warnings = [*notes, *plan.warnings, *flawed, *done.warnings]
+    if conditions is not None:
+        warnings.append(density_warning(figures, conditions))
+    if not store.n_rows:
+        warnings.append("No emitter was found.")
+    if picture is not None:
+        save_localizations(
+            picture,
+            source,
+            store,
+            pixel_size_nm=wanted.pixel_size_nm,
+            offset_px=wanted.offset_px,
         )
+    name = Path(_source(source.movie)).name
+    sentence = (
+        f"Localized in {source.n_frames} frames of {name} with the model "
+        f"{predictor.package.name}: {plan.describe(settled)}"
+    )
+    if any(wanted.offset_px):
+        x, y = wanted.offset_px
+        sentence += f"; the movie's corner is at x {x}, y {y} pixels of the whole field"
+    threshold = settled["threshold"]
+    return LocalizedFile(
+        kind="localizer" if is_localizer else "heatmap",
+        n_localizations=store.n_rows,
+        n_frames=source.n_frames,
+        pixel_size_nm=wanted.pixel_size_nm,
+        threshold=threshold if threshold is not None else 0.0,
+        typical=settled.get("typical"),
+        model=plan.figures(),
+        history=[sentence + "."],
+        figures=figures,
+        facts=plan.facts,
+        outcome=Outcome(done.report, done.warnings),
+        warnings=list(dict.fromkeys(warning for warning in warnings if warning)),
+        picture=picture,
+    )
 
 
-def _take_frames(movie: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
-    """Give the movie with its frames along t; slices are frames to a model of single frames."""
-    if "z" not in movie.dims:
-        return movie, []
-    if "t" in movie.dims:
-        raise ImageError(
-            str(movie.attrs.get("source") or "the movie"),
-            f"{movie.sizes['t']} frames (t) of {movie.sizes['z']} slices (z)",
-            "frames of one plane",
-            "Save the planes as separate movies.",
-        )
-    note = f"The file calls its {movie.sizes['z']} planes slices (z); they are taken as frames."
-    frames = movie.rename(z="t")
-    frames.attrs["notes"] = [n for n in movie.attrs.get("notes", []) if "slices (z)" not in n]
-    return frames, [note]
-
-
-def _renamed(progress: Progress, name: str) -> Progress:
-    """Give the same progress under another note."""
-
-    def tell(done: int, total: int, note: str = "") -> None:
-        progress(done, total, name)
-
-    return tell
+def _source(movie: xr.DataArray) -> str:
+    return str(movie.attrs.get("source") or "a movie")

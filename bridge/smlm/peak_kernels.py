@@ -51,6 +51,38 @@ def find_maxima(
 
 
 @compiled
+def find_emitters(
+    probability: NDArray[np.float32], least: float, least_sum: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """List the pixels where an emitter is, row by row; gives rows, columns and probabilities.
+
+    Such a pixel is the highest of its 3 x 3 neighbours, the first of equal ones, and above
+    ``least``; it and its four next neighbours, over which the network spreads an emitter near a
+    pixel's edge, add up to more than ``least_sum``. That sum, at most 1, is the probability.
+    """
+    n_y, n_x = probability.shape
+    rows = [0 for _ in range(0)]
+    columns = [0 for _ in range(0)]
+    sums = [0.0 for _ in range(0)]
+    for y in range(n_y):
+        for x in range(n_x):
+            if not probability[y, x] > least:
+                continue
+            if _has_higher(probability, y, x, 1) or _has_equal_before(probability, y, x, 1):
+                continue
+            total = float(probability[y, x])
+            total += probability[y - 1, x] if y > 0 else 0.0
+            total += probability[y + 1, x] if y + 1 < n_y else 0.0
+            total += probability[y, x - 1] if x > 0 else 0.0
+            total += probability[y, x + 1] if x + 1 < n_x else 0.0
+            if total > least_sum:
+                rows.append(y)
+                columns.append(x)
+                sums.append(min(total, 1.0))
+    return np.array(rows, np.int64), np.array(columns, np.int64), np.array(sums, np.float64)
+
+
+@compiled
 def find_centres(
     frame: NDArray[np.float32],
     rows: NDArray[np.int64],

@@ -68,11 +68,11 @@ def write_table(
     """
     place = Path(path)
     _check_table(table)
-    chosen = _choose_format(place) if format == "auto" else format
+    chosen = choose_format(place) if format == "auto" else format
     size = pixel_size_nm or table.attrs.get("pixel_size_nm")
     if chosen == "thunderstorm":
         with new_file(place, overwrite=overwrite) as part, part.open("wb") as file:
-            _write_thunderstorm(file, table)
+            write_thunderstorm(file, table)
         return place
     if not size:
         raise OutputError(
@@ -151,7 +151,14 @@ def new_file(place: Path, *, overwrite: bool) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def _choose_format(place: Path) -> str:
+def choose_format(place: Path) -> str:
+    """Give the format that a file's ending stands for.
+
+    Raises
+    ------
+    OutputError
+        It stands for none.
+    """
     chosen = _ENDINGS.get(place.suffix.lower())
     if chosen is None:
         raise OutputError(
@@ -185,13 +192,26 @@ def _check_table(table: pd.DataFrame) -> None:
         )
 
 
-def _write_thunderstorm(file: IO[bytes], table: pd.DataFrame) -> None:
+def write_thunderstorm(file: IO[bytes], table: pd.DataFrame, *, n_before: int = 0) -> None:
+    """Write a table, or the next part of one, as ThunderSTORM reads it.
+
+    Parameters
+    ----------
+    file : file, open for writing bytes
+        Where it goes.
+    table : DataFrame
+        Localizations.
+    n_before : int
+        Rows that are in the file already; 0 writes the headings first.
+    """
     columns = [COLUMNS[name] for name in COLUMNS if name == "id" or name in table]
-    file.write((",".join(f'"{column.heading}"' for column in columns) + "\n").encode("ascii"))
+    if n_before == 0:
+        headings = ",".join(f'"{column.heading}"' for column in columns)
+        file.write((headings + "\n").encode("ascii"))
     cells: dict[str, Any] = {}
     for column in columns:
         if column.name not in table:
-            cells[column.name] = np.arange(1, len(table) + 1)
+            cells[column.name] = np.arange(n_before + 1, n_before + len(table) + 1)
         elif column.dtype == "int64":
             cells[column.name] = table[column.name].to_numpy(dtype=np.int64)
         else:

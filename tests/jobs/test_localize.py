@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
@@ -18,7 +21,9 @@ import models_zoo
 from bridge.cli import main
 from bridge.images.read import open_image
 from bridge.images.write import write_image
+from bridge.smlm.patches import simulate_patches
 from bridge.smlm.table import read_table
+from tests.smlm.localizer_package import TRAINED_ON, write_localizer
 
 Run = Callable[..., tuple[int, dict[str, Any]]]
 DEMO = Path(models_zoo.__path__[0]) / "deep_storm" / "demo"
@@ -77,7 +82,7 @@ def test_the_table_has_the_emitters_of_the_movie_and_its_report(localize, movie,
     assert report["run"]["engine"]["name"]
     assert "movie.tif" in report["history"][0]
     names = {path.name for path in tmp_path.iterdir()} - {"home"}
-    assert names == {"movie.tif", "table.csv", "table.report.json"}
+    assert names == {"movie.tif", "table.csv", "table.png", "table.report.json"}
 
 
 def test_a_higher_threshold_lists_fewer(localize, movie):
@@ -152,3 +157,115 @@ def test_a_movie_unlike_the_model_s_is_warned_of(localize, tmp_path):
     exit_code, status = localize(tmp_path / "dark.tif")
     assert exit_code == 0
     assert any("from 0 to 0" in warning for warning in status["warnings"])
+
+
+# -- models that give coordinates -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def localizer(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Write a small package of coordinates, of random weights."""
+    return str(write_localizer(tmp_path_factory.mktemp("packages") / "localizer"))
+
+
+@pytest.fixture
+def spots(tmp_path: Path) -> Path:
+    """Write eight frames as the package's camera would see them."""
+    conditions = TRAINED_ON.model_copy(
+        update={"size_px": 64, "density_per_um2": (1.0, 1.0), "empty_share": 0.0}
+    )
+    patches = simulate_patches(conditions, 8, generator=torch.Generator().manual_seed(2))
+    frames = patches.frames[:, 0].numpy().astype(np.uint16)
+    movie = xr.DataArray(frames, dims=("t", "y", "x"))
+    movie.attrs["pixel_size_nm"] = {"y": 100.0, "x": 100.0}
+    write_image(tmp_path / "spots.tif", movie)
+    return tmp_path / "spots.tif"
+
+
+def test_a_localizers_table_has_uncertainties_and_its_report_the_movie(
+    localize, localizer, spots, tmp_path
+):
+    exit_code, status = localize(spots, model=localizer)
+    assert exit_code == 0, status
+    header = (tmp_path / "table.csv").read_text().splitlines()[0].split(",")
+    assert header == [
+        f'"{name}"'
+        for name in (
+            *("id", "frame", "x [nm]", "y [nm]", "intensity [photon]", "offset [photon]"),
+            *("uncertainty_xy [nm]", "uncertainty_x [nm]", "uncertainty_y [nm]"),
+            *("uncertainty_intensity [photon]", "probability"),
+        )
+    ]
+    table = read_table(tmp_path / "table.csv")
+    report = json.loads(Path(status["report"]).read_text("utf-8"))
+    assert report["figures"]["median_photons"] == pytest.approx(table["photons"].median(), rel=1e-6)
+    assert sum(report["figures"]["subpixel_x"]) == len(table)
+    assert report["movie_facts"]["n_frames"] == 8
+    assert status["outputs"]["kind"] == "localizer"
+    assert open_image(status["outputs"]["picture"]).sizes["y"] > 100
+
+
+def test_a_movie_unlike_a_localizers_is_refused_with_the_figures(
+    localize, localizer, spots, tmp_path
+):
+    frames = open_image(spots).load()
+    bright = frames.copy(data=(frames.values + 400).astype(np.uint16))
+    write_image(tmp_path / "bright.tif", bright)
+    exit_code, status = localize(tmp_path / "bright.tif", model=localizer)
+    assert (exit_code, status["error"]["kind"]) == (2, "ImageError")
+    assert "background" in status["error"]["found"].lower()
+    assert "--anyway" in status["error"]["remedy"]
+    assert not (tmp_path / "table.csv").exists()
+    exit_code, status = localize(tmp_path / "bright.tif", "--anyway", model=localizer)
+    assert exit_code == 0
+    assert any("background" in warning.lower() for warning in status["warnings"])
+    words = ("--overwrite", "--camera-offset-adu", "500")
+    exit_code, status = localize(tmp_path / "bright.tif", *words, model=localizer)
+    assert exit_code == 0, status["error"]
+
+
+def test_the_camera_of_a_protocol_beside_the_movie_is_taken(localize, localizer, spots, tmp_path):
+    camera = {"pixelSize": 100.0, "photons2ADU": 0.5, "quantumEfficiency": 1.0, "offset": 300.0}
+    frames = open_image(spots).load()
+    other = frames.copy(data=((frames.values - 100.0) * 2 + 300).astype(np.uint16))
+    write_image(tmp_path / "other.tif", other)
+    text = json.dumps({"cameraSettings": {**camera, "isEmGain": False}})
+    (tmp_path / "other-protocol.txt").write_text(text)
+    exit_code, status = localize(tmp_path / "other.tif", model=localizer)
+    assert exit_code == 0, status["error"]
+    assert any("other-protocol.txt: offset 300, 0.5" in w for w in status["warnings"])
+    found = read_table(tmp_path / "table.csv")
+    localize(spots, "--overwrite", model=localizer)
+    expected = read_table(tmp_path / "table.csv")
+    np.testing.assert_allclose(found["photons"], expected["photons"], rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_bytes(localizer, tmp_path):
+    """Kill the process itself, again and again, and let the next one go on."""
+    rng = np.random.default_rng(1)
+    np.save(tmp_path / "long.npy", rng.poisson(15.0, (3_000, 64, 64)).astype(np.uint16) + 100)
+    words = ["--model", localizer, "--input", str(tmp_path / "long.npy"), "--axes", "tyx"]
+    words += ["--pixel-size-nm", "100", "--anyway", "--engine", "onnxruntime"]
+
+    def start(output: str, *more: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "bridge", "localize", *words, "--output", output, *more]
+        return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE)
+
+    assert start("whole.csv").wait() == 0
+    journal = tmp_path / ".killed.csv.part.journal"
+    for n_blocks in (1, 3):
+        process = start("killed.csv", "--resume")
+        while process.poll() is None:
+            if journal.exists() and journal.read_text().count('"done') >= n_blocks:
+                process.kill()
+                break
+        process.wait()
+        process.stdout.close()
+    assert journal.exists()
+    assert not (tmp_path / "killed.csv").exists()
+    last = start("killed.csv", "--resume")
+    status = json.loads(last.communicate()[0].splitlines()[0])
+    assert last.returncode == 0
+    assert any("An interrupted run had done" in warning for warning in status["warnings"])
+    assert (tmp_path / "killed.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()

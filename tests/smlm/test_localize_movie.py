@@ -18,8 +18,10 @@ from scipy.stats import norm
 from bridge.errors import ImageError, PackageError
 from bridge.runtime.geometry import read_geometry
 from bridge.runtime.predict import OutputSpec, Predictor, Settings, predict_arrays
+from bridge.smlm.frame_reading import FrameSink
+from bridge.smlm.heatmap_model import Heatmap, heatmap_reading, read_heatmap
 from bridge.smlm.localize import Threshold, find_peaks
-from bridge.smlm.localize_movie import PeakSink, localize_movie, read_heatmap
+from bridge.smlm.localize_movie import localize_movie
 from bridge.zoo.package import Package, open_package
 
 PIXEL_NM = 100.0
@@ -117,9 +119,11 @@ def test_frames_of_several_slices_are_refused(predictor):
         localize_movie(predictor, stack, pixel_size_nm=PIXEL_NM)
 
 
-def sink_of(dims: str, shape: tuple[int, ...], readings: tuple[str, ...] = ()) -> PeakSink:
+def sink_of(dims: str, shape: tuple[int, ...], readings: tuple[str, ...] = ()) -> FrameSink:
     spec = OutputSpec("output", tuple(dims), shape, np.dtype(np.float32), {}, "")
-    return PeakSink(spec, readings, threshold=1.0, radius=2)
+    heatmap = Heatmap(1, None, readings, ())
+    reading = heatmap_reading(heatmap, threshold=1.0, radius=2, pixel_size_nm=PIXEL_NM)
+    return FrameSink(spec, reading)
 
 
 def test_memory_does_not_grow_with_the_number_of_frames():
@@ -133,7 +137,7 @@ def test_memory_does_not_grow_with_the_number_of_frames():
             sink.write(
                 {"t": slice(number, number + 1), "y": slice(0, 128), "x": slice(0, 128)}, frame
             )
-        assert len(sink.frames) == n_frames
+        assert sink.rows()[:, 0].tolist() == list(range(1, n_frames + 1))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return peak
@@ -150,10 +154,7 @@ def test_further_channels_become_columns():
     for top in (0, 4):
         rows = slice(top, top + 4)
         sink.write({**whole, "y": rows}, pixels[:, :, rows])
-    assert {n: v.tolist() for n, v in sink.frames[1].readings.items()} == {
-        "photons": [1_234.0],
-        "probability": [0.75],
-    }
+    assert sink.rows().tolist() == [[1.0, 550.0, 250.0, 1_234.0, 0.75]]
 
 
 def test_the_embedded_model_is_a_heatmap(deep_storm):
