@@ -16,6 +16,7 @@ JOBS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("localize",): "bridge.jobs.localize:Localize",
         ("filter",): "bridge.jobs.filter:Filter",
         ("link",): "bridge.jobs.link:Link",
+        ("drift",): "bridge.jobs.drift:Drift",
         ("render",): "bridge.jobs.render:Render",
         ("convert",): "bridge.jobs.convert:Convert",
         ("simulate",): "bridge.jobs.simulate:Simulate",

@@ -85,7 +85,7 @@ def test_doubts_are_said(link, tmp_path):
     assert exit_code == 0
     assert "NeNA" in status["outputs"]["distance_from"]
     assert "plain means" in status["warnings"][0]
-    _, status = link(tmp_path / "linked.csv", output="twice.csv")
+    _, status = link(tmp_path / "linked.csv", "--distance-nm", "50", output="twice.csv")
     assert any("merged before" in warning for warning in status["warnings"])
     assert sum("Linked:" in line for line in status["outputs"]["history"]) == 2
 
