@@ -30,6 +30,9 @@ _SHOWN = (
     "times_bound",
     "photons_ratio",
     "z_score_robust_sd_lateral",
+    "nena_nm",
+    "stated_uncertainty_nm",
+    "subpixel_chi2",
     "subpixel_unevenness",
     "frc_nm",
     "rsp",
@@ -45,8 +48,9 @@ class Evaluate(Job):
     """Measure how good a table of localizations, or a super-resolved image, is.
 
     With a truth: Jaccard index, precision, recall, errors, efficiency and what chance would give,
-    by the rules of the SMLM challenge. Without one: resolution (Fourier ring correlation), and
-    agreement of an image with the widefield image (SQUIRREL). The report is one HTML page.
+    by the rules of the SMLM challenge. Without one: precision (NeNA), pixel-locking, resolution
+    (Fourier ring correlation), and agreement of an image with the widefield image (SQUIRREL). The
+    report is one HTML page.
     """
 
     label: ClassVar[str] = "ZooBridge Evaluate"
@@ -164,11 +168,13 @@ class Evaluate(Job):
         from bridge.errors import TableError
         from bridge.jobs.evaluation_page import choose_frc_pixel
         from bridge.quality.resolution import measure_table
+        from bridge.smlm.diagnostics import check_itself
         from bridge.smlm.evaluate import evaluate
         from bridge.smlm.table import read_table
 
         table = findings.table = read_table(self.table, pixel_size_nm=self.pixel_size_nm)
         findings.warnings += table.attrs.get("warnings", [])
+        findings.itself = check_itself(table, pixel_size_nm=table.attrs["pixel_size_nm"])
         if self.truth:
             truth = findings.truth = read_table(self.truth, pixel_size_nm=self.pixel_size_nm)
             findings.warnings += truth.attrs.get("warnings", [])

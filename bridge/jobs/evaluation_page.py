@@ -20,6 +20,7 @@ from bridge.quality.report import FigureTable, Picture, Section, draw_picture, w
 from bridge.quality.resolution import THRESHOLD, TableResolution
 from bridge.smlm.evaluation_figures import (
     draw_errors,
+    draw_nena,
     draw_overlay,
     draw_scatter,
     draw_subpixel,
@@ -27,6 +28,7 @@ from bridge.smlm.evaluation_figures import (
 from bridge.smlm.scoring import ALPHA_AXIAL_PER_NM, ALPHA_LATERAL_PER_NM, efficiency
 
 if TYPE_CHECKING:
+    from bridge.smlm.diagnostics import SelfCheck, SubpixelHistogram
     from bridge.smlm.evaluate import Evaluation
 
 _FRC_PIXEL_NM = 5.0
@@ -49,6 +51,7 @@ class Findings:
     truth: pd.DataFrame | None = None
     evaluation: Evaluation | None = None
     resolution: TableResolution | None = None
+    itself: SelfCheck | None = None
     image: xr.DataArray | None = None
     widefield: xr.DataArray | None = None
     reference: xr.DataArray | None = None
@@ -59,6 +62,8 @@ class Findings:
     def figures(self) -> dict[str, Any]:
         """Give all figures by name, for the status."""
         figures: dict[str, Any] = {}
+        if self.itself is not None:
+            figures |= self.itself.as_dict()
         if self.evaluation is not None:
             figures |= self.evaluation.as_dict()
         if self.resolution is not None:
@@ -130,6 +135,8 @@ def say_result(findings: Findings) -> list[str]:
     said = []
     if findings.evaluation is not None:
         said += list(_say_evaluation(findings.evaluation))
+    if findings.itself is not None:
+        said += _say_itself(findings.itself)
     if findings.resolution is not None:
         resolution = findings.resolution
         if math.isnan(resolution.resolution_nm):
@@ -173,6 +180,21 @@ def _say_evaluation(found: Evaluation) -> Iterator[str]:
         )
 
 
+def _say_itself(found: SelfCheck) -> Iterator[str]:
+    if found.nena is None:
+        return
+    if math.isnan(found.nena.precision_nm):
+        yield (
+            "The precision can't be told from the table (NeNA): too few rows have a neighbour in "
+            "the next frame that is nearer than by chance."
+        )
+        return
+    sentence = f"Emitters found again in the next frame show a precision of {found.nena.as_text()}"
+    if found.stated_nm == found.stated_nm:
+        sentence += f"; the stated uncertainty is {found.stated_nm:.3g} nm (median)"
+    yield sentence + "."
+
+
 def _percent(share: float) -> str:
     return "none" if math.isnan(share) else f"{100 * share:.1f} %"
 
@@ -209,6 +231,8 @@ def write_findings(path: str | Path, findings: Findings, *, overwrite: bool) -> 
         sections.append(Section("What to look at first", notes=findings.warnings))
     if findings.evaluation is not None:
         sections += _evaluation_sections(findings)
+    if findings.itself is not None:
+        sections += _itself_sections(findings.itself, has_truth=findings.evaluation is not None)
     if findings.resolution is not None:
         sections.append(_resolution_section(findings.resolution))
     if findings.image is not None:
@@ -335,14 +359,7 @@ def _error_table(found: Evaluation) -> FigureTable:
 def _pixel_section(found: Evaluation) -> Section:
     subpixel = found.subpixel
     assert subpixel is not None
-    reading = (
-        f"Detections are spread over the camera pixel with an unevenness of "
-        f"{_percent(subpixel.unevenness)} (chi-square {subpixel.chi2:.1f}, p = "
-        f"{subpixel.p_value:.2g}): "
-    )
-    truth = found.subpixel_truth.unevenness if found.subpixel_truth is not None else 0.0
-    is_locked = subpixel.unevenness > max(_UNEVEN, 2 * truth)
-    reading += "they are drawn to certain places in it." if is_locked else "no pixel-locking."
+    reading = _say_subpixel(subpixel, found.subpixel_truth)
     pairs = {
         "photons, detected / true (median)": (found.photons_ratio, "1"),
         "bound for isolated emitters, along an axis (nm)": (found.bound_nm, "-"),
@@ -359,6 +376,35 @@ def _pixel_section(found: Evaluation) -> Section:
     return Section(
         "Pixels, photons and uncertainties", [reading], pictures=[picture], tables=tables
     )
+
+
+def _say_subpixel(found: SubpixelHistogram, truth: SubpixelHistogram | None) -> str:
+    usual = truth.unevenness if truth is not None else 0.0
+    is_locked = found.unevenness > max(_UNEVEN, 2 * usual)
+    verdict = "they are drawn to certain places in it." if is_locked else "no pixel-locking."
+    return (
+        f"Detections are spread over the camera pixel with an unevenness of "
+        f"{_percent(found.unevenness)} (chi-square {found.chi2:.1f} in {2 * (len(found.x) - 1)} "
+        f"degrees of freedom, p = {found.p_value:.2g}): {verdict}"
+    )
+
+
+def _itself_sections(found: SelfCheck, *, has_truth: bool) -> Iterator[Section]:
+    sentences, pictures = list(_say_itself(found)), []
+    if found.nena is not None and len(found.nena.counts):
+        caption = "Distances of rows to their nearest neighbours in the following frame."
+        pictures.append(draw_picture(draw_nena(found.nena), caption))
+    if found.subpixel is not None and not has_truth:  # with a truth it has a section of its own
+        sentences.append(_say_subpixel(found.subpixel, None))
+        caption = "Places within the camera pixel."
+        pictures.append(draw_picture(draw_subpixel(found.subpixel, None), caption))
+    if found.nena is not None:
+        sentences.append(
+            "NeNA (Endesfelder et al. 2014) is an average over all rows, along one axis; it counts "
+            "what moves emitters from a frame to the next, not drift or errors common to both."
+        )
+    if sentences:
+        yield Section("What the table shows by itself", sentences, pictures=pictures)
 
 
 def _resolution_section(resolution: TableResolution) -> Section:

@@ -1,5 +1,7 @@
 """What a score alone hides: chance level, pixel-locking, dishonest uncertainties, mixed-up axes.
 
+:func:`check_itself` is what a table shows of itself, without a truth.
+
 Each function looks at tables or errors and gives numbers; none prints or plots.
 """
 
@@ -12,6 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2 as chi2_distribution
+
+from bridge.smlm.link import lateral_sigma
+from bridge.smlm.nena import NenaResult, measure_nena
 
 _CHANCE_SHIFT_NM = 1000.0
 
@@ -75,6 +80,63 @@ def count_subpixel(
         chi2,
         float(chi2_distribution.sf(chi2, freedom)),
         float(np.sqrt(max(0.0, chi2 - freedom) / (2 * len(table)))),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SelfCheck:
+    """What a table shows of itself.
+
+    Attributes
+    ----------
+    nena : NenaResult or None
+        Precision by emitters found again in the next frame; None for a merged table.
+    stated_nm : float
+        Median of the uncertainties that the table states, along one axis, in nm; NaN where none.
+    subpixel : SubpixelHistogram or None
+        Places within the camera pixel; None where no pixel size is known.
+    """
+
+    nena: NenaResult | None
+    stated_nm: float
+    subpixel: SubpixelHistogram | None
+
+    def as_dict(self) -> dict[str, float | int]:
+        """Give the figures by name, for a status or a report; without those not measured."""
+        figures: dict[str, float | int] = {}
+        if self.nena is not None:
+            figures["nena_nm"] = self.nena.precision_nm
+            figures["nena_error_nm"] = self.nena.error_nm
+            figures["nena_pairs"] = self.nena.n_pairs
+        figures["stated_uncertainty_nm"] = self.stated_nm
+        if self.subpixel is not None:
+            figures["subpixel_chi2"] = self.subpixel.chi2
+            figures["subpixel_p_value"] = self.subpixel.p_value
+            figures["subpixel_unevenness"] = self.subpixel.unevenness
+        return figures
+
+
+def check_itself(table: pd.DataFrame, *, pixel_size_nm: float | None) -> SelfCheck:
+    """Measure what a table shows without a truth: its precision, and whether pixels show through.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Localizations with finite ``frame``, ``x_nm`` and ``y_nm``.
+    pixel_size_nm : float, optional
+        Edge of a camera pixel, in nm, > 0; without it places in the pixel aren't counted.
+
+    Returns
+    -------
+    SelfCheck
+        NaN where the table is too short.
+    """
+    is_merged = "detections" in table and bool((table["detections"] > 1).any())
+    sigma = lateral_sigma(table)
+    return SelfCheck(
+        None if is_merged else measure_nena(table),
+        float("nan") if sigma is None else float(np.nanmedian(sigma)),
+        count_subpixel(table, pixel_size_nm=pixel_size_nm) if pixel_size_nm else None,
     )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bridge.smlm.diagnostics import SubpixelHistogram
 from bridge.smlm.evaluate import Evaluation
+from bridge.smlm.nena import NenaResult
 from bridge.smlm.scoring import is_inside
 
 _RIGHT, _FALSE, _MISSED, _THEORY = "#1f5fa8", "#c81e1e", "#d97706", "#666666"
@@ -234,4 +235,31 @@ def draw_subpixel(found: SubpixelHistogram, truth: SubpixelHistogram | None) -> 
         axes.set(xlabel=f"{axis} within the pixel", xlim=(0, 1), ylim=(0, None))
     both[0].set_ylabel("share, flat = 1")
     figure.legend(*both[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return figure
+
+
+def draw_nena(found: NenaResult) -> Figure:
+    """Draw how far rows are from their nearest neighbours in the next frame.
+
+    Parameters
+    ----------
+    found : NenaResult
+        The measurement, with a histogram.
+
+    Returns
+    -------
+    Figure
+        Distances, what the fit expects in all, and of emitters found again.
+    """
+    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+    axes = figure.subplots()
+    middle = (found.edges_nm[1:] + found.edges_nm[:-1]) / 2
+    axes.stairs(found.counts, found.edges_nm, fill=True, color="#9dbde0", label="neighbours")
+    if np.isfinite(found.precision_nm):
+        axes.plot(middle, found.fitted, color="black", linewidth=1, label="fit")
+        label = f"found again: {found.precision_nm:.1f} nm"
+        axes.plot(middle, found.fitted_same, "--", color=_FALSE, linewidth=1.2, label=label)
+    axes.set(xlabel="distance to the nearest in the next frame (nm)", ylabel="rows")
+    axes.set(xlim=(0, found.edges_nm[-1]), ylim=(0, None))
+    axes.legend(frameon=False)
     return figure

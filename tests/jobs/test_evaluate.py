@@ -149,9 +149,40 @@ def test_an_image_is_judged_against_widefield_movie_and_reference(scene, tmp_pat
     assert "error map" in (tmp_path / "page.html").read_text("utf-8").lower()
 
 
-def test_a_table_alone_gives_its_resolution(scene):
+def test_a_table_alone_gives_its_resolution_and_what_it_shows_by_itself(scene):
     result = Evaluate(**words(scene, "table")).run(silent)
-    assert set(result.outputs) == {"frc_nm", "frc_spread_nm"}
+    figures = {"nena_nm", "nena_error_nm", "nena_pairs", "stated_uncertainty_nm"}
+    assert set(result.outputs) == {"frc_nm", "frc_spread_nm", *figures}
+    assert math.isnan(result.outputs["nena_nm"]), "no emitter shines for two frames"
+    assert result.outputs["stated_uncertainty_nm"] == 12
+    result = Evaluate(**words(scene, "table"), pixel_size_nm=100).run(silent)
+    assert result.outputs["subpixel_chi2"] > 0
+    assert result.outputs["subpixel_unevenness"] < 0.05
+
+
+def test_blinking_emitters_show_their_precision_without_a_truth(tmp_path):
+    rng = np.random.default_rng(0)
+    n, times = 2000, 4
+    frame = np.repeat(rng.integers(1, 500, n), times) + np.tile(np.arange(times), n)
+    places = np.repeat(rng.uniform(0, SIDE_NM, (n, 2)), times, axis=0)
+    places += rng.normal(0, 9, places.shape)
+    found = pd.DataFrame({"frame": frame, "x_nm": places[:, 0], "y_nm": places[:, 1]})
+    found = found.assign(uncertainty_xy_nm=6.0).sort_values("frame")
+    table = write(tmp_path / "found.csv", found)
+    page = tmp_path / "page.html"
+    result = Evaluate(table=str(table), pixel_size_nm=100, output=str(page)).run(silent)
+    assert result.outputs["nena_nm"] == pytest.approx(9, rel=0.05)
+    assert result.outputs["nena_pairs"] > 5000
+    assert any("stated uncertainty is 6 nm" in sentence for sentence in result.summary)
+    text = page.read_text("utf-8")
+    assert "What the table shows by itself" in text
+    assert "chi-square" in text
+    assert len(re.findall(r"base64,", text)) == 3
+    merged = write(tmp_path / "merged.csv", found.rename(columns={"uncertainty_xy_nm": "sigma_nm"}))
+    rows = pd.read_csv(merged).assign(detections=2)
+    rows.to_csv(merged, index=False)
+    result = Evaluate(table=str(merged), pixel_size_nm=100).run(silent)
+    assert "nena_nm" not in result.outputs, "a merged table has no neighbours in time"
 
 
 def test_the_widefield_says_how_large_the_field_is(scene):
