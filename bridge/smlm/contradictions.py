@@ -105,14 +105,16 @@ def _about_frames(facts: MovieFacts) -> Iterator[Contradiction]:
 def _about_noise(facts: MovieFacts) -> Iterator[Contradiction]:
     if facts.noise_ratio is None:
         return
-    times = max(facts.noise_ratio, 1 / max(facts.noise_ratio, 1e-6))
+    by_gain = facts.photons_per_adu_by_noise
+    ratio = facts.noise_ratio if by_gain is None else facts.photons_per_adu / by_gain
+    times = max(ratio, 1 / max(ratio, 1e-6))
     said, serious = _NOISE
     if times <= said:
         return
     by_noise = ""
-    if facts.photons_per_adu_by_noise is not None:
+    if by_gain is not None:
         by_noise = (
-            f": by it one count is {facts.photons_per_adu_by_noise:.3g} photons, and by the camera "
+            f": by it one count is {by_gain:.3g} photons, and by the camera "
             f"{facts.photons_per_adu:.3g}"
         )
     yield Contradiction(
@@ -143,8 +145,8 @@ def _about_background(facts: MovieFacts, conditions: PatchConditions) -> Iterato
     elif bright > _UNEVEN * (factor * high + more):
         yield Contradiction(
             False,
-            f"The background reaches {bright:.3g} photons per pixel in places, and {trained}: don't "
-            "trust what is found there.",
+            f"The background reaches {bright:.3g} photons per pixel in places, and {trained}: "
+            "don't trust what is found there.",
         )
 
 

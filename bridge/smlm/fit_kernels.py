@@ -75,6 +75,8 @@ def fit_windows(
         damping = 1e-3
         is_done = False
         for _ in range(_MOST_STEPS):
+            if at[BACKGROUND] <= lowest and gradient[BACKGROUND] < 0:
+                _hold(BACKGROUND, gradient, information)
             if not _solve(information, damping, gradient, factor, step):
                 break
             gain = 0.0
@@ -96,10 +98,22 @@ def fit_windows(
             is_done = abs(gained) < _CONVERGED  # also where a bound leaves nothing to gain
             if is_done or damping > 1e6:
                 break
-        if is_done and _report(window, noise, at, axes, information, factor, step, fits[i]):
+        if not is_done:
+            continue
+        _evaluate(window, noise, at, axes, gradient, information)
+        if _report(window, noise, at, axes, information, factor, step, fits[i]):
             fits[i, X] += left
             fits[i, Y] += top
     return fits
+
+
+@compiled
+def _hold(k: int, gradient: NDArray[np.float64], information: NDArray[np.float64]) -> None:
+    """Keep a parameter where it is: it lies at its bound, and would go beyond."""
+    gradient[k] = 0
+    information[k, :] = 0
+    information[:, k] = 0
+    information[k, k] = 1
 
 
 @compiled

@@ -56,7 +56,7 @@ _MOST_SPOTS = 20_000
 _PATCH_PX = 32
 _AREA_QUANTILES = (0.01, 0.5, 0.99)
 _SPOT_QUANTILES = (0.1, 0.5, 0.9)
-_LEAST_SHOT = 0.3  # share of the light's own noise from which the gain can be told
+_LEAST_SHOT = 0.4  # share of the light's own noise from which the gain can be told
 _CROWDED_WITHIN = 5.0  # widths
 
 
@@ -67,8 +67,9 @@ def measure_movie(
 
     Parameters
     ----------
-    movie : DataArray, axes (t, y, x) or (y, x)
-        Camera counts; lazy ones are read frame by frame.
+    movie : DataArray, axes (t, y, x)
+        Camera counts; frames may lie along c or z instead, as some files have it. Lazy ones are
+        read frame by frame.
     camera : Camera
         What the camera is said to be.
     progress : Progress
@@ -103,15 +104,18 @@ def measure_movie(
 
 
 def _as_frames(movie: xr.DataArray) -> xr.DataArray:
-    """Give the movie with axes t, y, x."""
-    movie = movie if "t" in movie.dims else movie.expand_dims("t")
-    shape = " x ".join(f"{size} {name}" for name, size in movie.sizes.items())
-    if set(movie.dims) != {"t", "y", "x"} or 0 in movie.shape or min(movie.shape[-2:]) < 8:
+    """Give the movie with axes t, y, x, whatever its file calls the axis of frames."""
+    others = [str(dim) for dim in movie.dims if dim not in ("y", "x") and movie.sizes[dim] != 1]
+    is_plane = {"y", "x"} <= set(movie.dims) and min(movie.sizes["y"], movie.sizes["x"]) >= 8
+    if not is_plane or len(others) > 1 or 0 in movie.shape:
         raise ImageError(
             str(movie.attrs.get("source") or "movie"),
-            f"it has {shape}",
+            "it has " + " x ".join(f"{size} {name}" for name, size in movie.sizes.items()),
             "frames of one channel and plane, of at least 8 x 8 pixels",
         )
+    single = [dim for dim in movie.dims if dim not in ("y", "x", *others)]
+    movie = movie.squeeze(single, drop=True)
+    movie = movie.rename({others[0]: "t"}) if others else movie.expand_dims("t")
     return movie.transpose("t", "y", "x")
 
 
@@ -226,7 +230,7 @@ def _conclude(
         background_photons=_quantiles(background, _AREA_QUANTILES, least=1),
         noise_ratio=None if ratio is None else float(ratio),
         photons_per_adu=scaling.photons_per_adu,
-        photons_per_adu_by_noise=_gain_by_noise(scaling.photons_per_adu, ratio, float(shot)),
+        photons_per_adu_by_noise=_gain_by_noise(scaling.photons_per_adu, ratio, shot),
         n_spots=len(is_crowded),
         n_lone_spots=len(widths_px),
         sigma_nm=_quantiles(widths_px * camera.pixel_size_nm, _SPOT_QUANTILES, least=LEAST_SPOTS),
@@ -245,7 +249,7 @@ def _gain_by_noise(photons_per_adu: float, ratio: float | None, shot: float) -> 
     """
     if ratio is None or shot < _LEAST_SHOT or ratio <= 1.1 * (1 - shot):
         return None
-    return photons_per_adu * shot / (ratio - (1 - shot))
+    return float(photons_per_adu * shot / (ratio - (1 - shot)))
 
 
 def _quantiles(

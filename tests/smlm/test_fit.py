@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 import torch
 from scipy.optimize import minimize
+from scipy.spatial import cKDTree
 from scipy.special import erf
 
 from bridge.errors import Cancelled, ImageError
@@ -19,6 +22,7 @@ from bridge.smlm.fit import estimate_width_px, fit_spots
 from bridge.smlm.psf import IntegratedGaussian
 from bridge.smlm.simulate import Simulation, simulate_movie
 from bridge.smlm.spot_search import light_from_counts, rough_part
+from bridge.smlm.table import read_table
 
 GRID = 16  # pixels from one emitter to the next: they don't touch
 EDGE = 20  # emitters along an edge
@@ -226,6 +230,45 @@ def test_frames_are_numbered_as_asked_and_blocks_change_nothing():
     pd.testing.assert_frame_equal(
         whole[whole["frame"] > 130].reset_index(drop=True), later, rtol=0.05, atol=20
     )
+
+
+def test_a_bound_of_the_background_ends_no_fit():
+    # bright wide spots side by side: between them no pixel is dark, and the best background is 0
+    x = torch.tensor([[40.0, 46.0, 43.0]])
+    y = torch.tensor([[40.0, 41.0, 46.0]])
+    mean = IntegratedGaussian(sigma_nm=(300, 300)).render(
+        x, y, torch.zeros_like(x), torch.full_like(x, 3e4), torch.full_like(x, 300.0),
+        pixel_size_nm=100, shape=(80, 80),
+    )  # fmt: skip
+    counts = CCD.expose(mean, generator=torch.Generator().manual_seed(3)).numpy()
+    light = light_from_counts(counts, CCD)
+    rows, columns = np.array([40, 41, 46]), np.array([40, 46, 43])
+    fits = kernels.fit_windows(
+        light.values, light.variance, np.zeros(3, np.int64), rows, columns, 7, 3.0
+    )
+    assert np.isfinite(fits).all()
+    assert (fits[:, kernels.BACKGROUND] < 1).any()
+
+
+def test_real_spots_are_where_thunderstorm_found_them():
+    folder = Path(__file__).parents[3] / "shared/data/thunderstorm_exports/coli_with_frames"
+    if not folder.is_dir():
+        pytest.skip("the real data of shared/data are not here")
+    theirs = read_table(folder / "storm_table.csv", pixel_size_nm=80.0)
+    # the camera isn't stated; this makes mean and noise agree
+    camera = Ccd(pixel_size_nm=80.0, offset_adu=1730.0, electrons_per_adu=0.085, read_noise_e=1.0)
+    ours = fit_spots(tifffile.imread(folder / "flu.tif"), camera=camera)
+    near, widths = [], []
+    for frame, rows in theirs.groupby("frame"):
+        places = ours[ours["frame"] == frame]
+        distance, which = cKDTree(places[["x_nm", "y_nm"]]).query(rows[["x_nm", "y_nm"]])
+        at = distance < 40
+        near += distance[at].tolist()
+        widths += (places["sigma_nm"].to_numpy()[which[at]] / rows["sigma_nm"][at]).tolist()
+    # the rest of the 48 are clusters wider than 4 pixels, or in several pieces
+    assert len(near) >= 15
+    assert np.median(near) < 10
+    assert np.median(widths) == pytest.approx(1, abs=0.1)
 
 
 def test_it_can_be_stopped():
