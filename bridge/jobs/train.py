@@ -17,16 +17,20 @@ SHIPPED = {
     "deep-storm": "deep_storm",
     "deep-storm-original": "deep_storm_original",
     "dsir": "dsir",
+    "localizer": "localizer",
+    "localizer-blinking": "localizer/recipe_blinking.yaml",
+    "localizer-3d": "localizer/recipe_astigmatic.yaml",
 }
-"""Recipes that come with zoobridge: name to folder in ``models_zoo``."""
+"""Recipes that come with zoobridge: name to folder, or file, in ``models_zoo``."""
 
 
 class Train(Job):
     """Train a network and make its package.
 
     It learns from a simulation, from your own movie with its ThunderSTORM table (--stack and
-    --table), or from both. The run's folder shows curves and panels while it trains; a stopped run
-    goes on with --resume. The package is in the run's folder, tested.
+    --table), or from both. A localizer learns from a simulation that is like both: five minutes
+    are enough for one that beats fitting. The run's folder shows curves and panels while it
+    trains; a stopped run goes on with --resume. The package is in the run's folder, tested.
     """
 
     label: ClassVar[str] = "ZooBridge Train"
@@ -34,19 +38,25 @@ class Train(Job):
     positional: ClassVar[tuple[str, ...]] = ("recipe",)
 
     recipe: str = "deep-storm"
-    """Recipe (YAML), or the name of one: deep-storm, deep-storm-original, dsir."""
+    """Recipe (YAML), or deep-storm, deep-storm-original, dsir, localizer, -blinking or -3d."""
     output: Path = Path("zoobridge-run")
     """Folder of the run; made if missing."""
     stack: str = ""
-    """Movie to learn from, TIFF; its right half judges."""
+    """Movie to learn from, TIFF; its right half judges. A localizer measures it."""
     table: str = ""
-    """Localizations in this movie, as ThunderSTORM exports them."""
+    """Localizations in this movie, as ThunderSTORM exports them; a localizer is made like them."""
     pixel_size_nm: Annotated[float, Field(ge=0, le=10_000)] = 0.0
     """Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe."""
     simulate: Literal["auto", "always", "never"] = "auto"
     """Whether to learn from a simulation too; auto: only where there is no movie."""
     like: str = ""
     """Table whose density, photons, widths and background the simulation takes over."""
+    camera_offset_adu: Annotated[float, Field(ge=-1, le=100_000)] = -1.0
+    """Counts of a dark pixel; -1 takes it from the table's protocol or the recipe."""
+    electrons_per_adu: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    """Electrons per count; 0 takes it from the table's protocol or the recipe."""
+    em_gain: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    """Electron multiplication gain; 0 takes it from the table's protocol or the recipe."""
     minutes: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     """Length of the training; 0 takes the recipe's."""
     steps: Annotated[int, Field(ge=0)] = 0
@@ -64,33 +74,36 @@ class Train(Job):
         """Train, then package."""
         _require_lightning()
         from bridge.training.fit import train
-        from bridge.training.recipe import load_recipe
+        from bridge.training.recipe import load_recipe, read_kind
 
-        recipe = load_recipe(find_recipe(self.recipe), self._changes())
+        path = find_recipe(self.recipe)
+        recipe = load_recipe(path, self._changes(read_kind(path)))
         finished = train(recipe, self.output, resume=self.resume, progress=progress)
         return package_run(finished, self.output / "package", overwrite=True, progress=progress)
 
-    def _changes(self) -> dict[str, object]:
+    def _changes(self, kind: str) -> dict[str, object]:
         from bridge.errors import InputError
 
-        changes: dict[str, object] = {}
+        changes: dict[str, object] = self._camera()
         for text in self.change:
             key, sign, value = text.partition("=")
             if not sign or not key:
                 raise InputError("--change", repr(text), "KEY=VALUE, such as fit.batch=16")
             changes[key.strip()] = value.strip()
-        if bool(self.stack) != bool(self.table):
+        if kind == "localization":
+            changes |= self._likeness()
+        elif bool(self.stack) != bool(self.table):
             missing = "--table" if self.stack else "--stack"
             raise InputError(missing, "was not given", "a movie and its table", "Give both.")
-        if self.stack:
+        elif self.stack:
             changes["data.movies"] = [self._movie()]
             if self.simulate == "never" or (self.simulate == "auto" and not self.like):
                 changes["data.preset"] = None
                 if not any(key.startswith("data.simulation.") for key in changes):
                     changes["data.simulation"] = {}  # the recipe's own, not used without a preset
-        if self.like:
+        if self.like and kind != "localization":
             changes["data.like"] = str(Path(self.like).absolute())
-        if self.pixel_size_nm and not self.stack:
+        if self.pixel_size_nm and "data.movies" not in changes:
             changes["data.simulation.camera.pixel_size_nm"] = self.pixel_size_nm
         if self.minutes:
             changes["fit.minutes"] = self.minutes
@@ -101,6 +114,28 @@ class Train(Job):
         if self.device != "auto":
             changes["fit.device"] = self.device
         return changes
+
+    def _camera(self) -> dict[str, object]:
+        front = "data.simulation.camera."
+        changes: dict[str, object] = {}
+        if self.camera_offset_adu >= 0:
+            changes[front + "offset_adu"] = self.camera_offset_adu
+        if self.electrons_per_adu:
+            changes[front + "electrons_per_adu"] = self.electrons_per_adu
+        if self.em_gain:
+            changes |= {front + "kind": "emccd", front + "em_gain": self.em_gain}
+        return changes
+
+    def _likeness(self) -> dict[str, object]:
+        """Give table and movie that a localizer's simulation is to be like."""
+        from bridge.errors import InputError
+
+        table = self.like or self.table
+        if self.stack and not table:
+            found = "was not given, and a movie alone doesn't say what is in it"
+            raise InputError("--table", found, "the movie's localizations", "Give it as well.")
+        paths = {"data.like": table, "data.like_stack": self.stack}
+        return {key: str(Path(path).absolute()) for key, path in paths.items() if path}
 
     def _movie(self) -> dict[str, Any]:
         movie = {"stack": self.stack, "table": self.table}
@@ -168,15 +203,20 @@ def package_run(run: Run, folder: Path, *, overwrite: bool, progress: Progress) 
         f"formats agree within {packaged.formats_differ:.1g} of the output's maximum, tiles with "
         f"the whole within {packaged.tiled_differs:.1g} standard deviations."
     ]
-    for movie, score in packaged.figures.scores.items():
-        summary.append(
-            f"{movie}: r {score.correlation:.3f} (sum of frames {score.frames_correlation:.3f}), "
-            f"NMSE {score.nmse:.3f} ({score.frames_nmse:.3f}), mass {score.mass:.2f}."
-        )
-    summary.append(f"Run it: zoobridge predict --model {folder} --input MOVIE --output OUT.tif")
+    summary += packaged.figures.sentences()
+    how = {"heatmap": "predict --output OUT.tif", "localization": "localize --output TABLE.csv"}
+    job, output = how[run.task.recipe.task.kind].split(maxsplit=1)
+    pages = {}
+    if run.task.recipe.task.kind == "localization":
+        from bridge.jobs.training_page import write_training_page
+
+        pages["page"] = str(write_training_page(run.run_dir / "page.html", run, packaged))
+        summary.append(f"Look at {pages['page']}.")
+    summary.append(f"Run it: zoobridge {job} --model {folder} --input MOVIE {output}")
     return Result(
         outputs={
             "package": str(folder),
+            **pages,
             "run": str(run.run_dir),
             "panel": str(run.run_dir / "panel.png"),
             "curves": str(run.run_dir / "curves.png"),

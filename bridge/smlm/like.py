@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from scipy.spatial import cKDTree
 
 from bridge.errors import TableError
 from bridge.smlm.blinking import LogNormalPhotons
@@ -30,6 +31,8 @@ _MIDDLE = (0.1, 0.9)  # for photons and widths, whose tails are failed fits
 _BACKGROUND_MARGIN = 1.5  # a background beyond the trained range gives no or hundreds of detections
 _SD_PER_IQR = 0.7413  # of a normal distribution
 _MOST_SPREAD = 1.5
+_SAME_PLACE_NM = 60.0  # from one frame to the next; several times the precision
+_LONG_AFTER = 50  # frames, after which an emitter is at the same place by chance
 
 
 class Likeness(NamedTuple, Generic[Settings]):
@@ -97,6 +100,8 @@ def _take_all(table: pd.DataFrame, base: Settings) -> Likeness[Settings]:
     if photons is not None:
         changes |= _take_photons(table, photons, notes, is_movie=is_movie)
     changes |= _take_width(table, base, notes)
+    if isinstance(base, PatchConditions) and base.frames > 1:
+        changes |= _take_on_time(table, notes)
     background = _take_background(table, notes)
     if background is not None:
         middle = float(np.median(background))
@@ -192,6 +197,35 @@ def _take_photons(
         "photons_spread": _robust_deviation(source),
         "drawn_per": "patch",
     }
+
+
+def _take_on_time(table: pd.DataFrame, notes: list[str]) -> dict[str, object]:
+    """Give how long emitters shine: from how many are there again in the next frame.
+
+    With exponential on-times of mean ``m`` an emitter touches ``m + 1`` frames on average, so that
+    ``m / (m + 1)`` of its rows are followed by another one.
+    """
+    ordered = table.sort_values("frame", kind="stable")
+    places = ordered[["x_nm", "y_nm"]].to_numpy(np.float64)
+    frame = ordered["frame"].to_numpy(np.int64)
+    extent_nm = float((places.max(axis=0) - places.min(axis=0)).max())
+    apart_nm = extent_nm + 4 * _SAME_PLACE_NM  # so that frames never meet
+    tree = cKDTree(np.column_stack([places, frame * apart_nm]))
+
+    def followed(step: int) -> float:
+        asked = np.column_stack([places, (frame + step) * apart_nm])
+        distance, _ = tree.query(asked, distance_upper_bound=_SAME_PLACE_NM)
+        has_next = frame <= frame.max() - step
+        return float(np.isfinite(distance[has_next]).mean()) if has_next.any() else 0.0
+
+    by_chance = followed(_LONG_AFTER)
+    share = (followed(1) - by_chance) / max(1 - by_chance, 0.1)
+    on_frames = max(share, 0.0) / max(1 - share, 0.02)
+    low, high = max(on_frames / 2, 0.5), max(2 * on_frames, 1.0)
+    notes.append(
+        f"Emitters shine for {on_frames:.2g} frames; trained from {low:.2g} to {high:.2g}."
+    )
+    return {"on_frames": (low, high)}
 
 
 def _robust_deviation(values: NDArray[np.float64]) -> float:

@@ -73,10 +73,24 @@ class PatchConditions(BaseModel):
     """Standard deviation of the distance from a line's middle, in nm."""
     margin_px: Annotated[float, Field(ge=0, le=64)] = 4.0
     """Width of the margin around a patch in which emitters are drawn and not labelled."""
+    frames: Annotated[int, Field(ge=1, le=9)] = 1
+    """Consecutive frames of a patch; the middle one is labelled. Odd."""
+    on_frames: tuple[_Positive, _Positive] = (1.0, 4.0)
+    """Mean time that emitters shine, in frames (exponential), where there are several frames."""
+    least_lit: _Share = 0.2
+    """Emitters that shine for less of the middle frame are drawn and not labelled."""
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
-        for name in ("density_per_um2", "photons", "background_photons", "read_noise_e"):
+        if self.frames % 2 == 0:
+            raise ValueError("frames is an odd number: the middle one is labelled")
+        for name in (
+            "density_per_um2",
+            "photons",
+            "background_photons",
+            "on_frames",
+            "read_noise_e",
+        ):
             limits = getattr(self, name)
             if limits is not None and limits[0] > limits[1]:
                 raise ValueError(f"{name}: the first number is the lower one")
@@ -92,7 +106,8 @@ class PatchConditions(BaseModel):
         -------
         mapping of str to PatchConditions
             ``deep-storm``: what the shipped package is trained on. ``dsir``: the settings that
-            DSIR's authors published for ThunderSTORM's generator.
+            DSIR's authors published for ThunderSTORM's generator. ``localizer``: what the shipped
+            localizer-2d is trained on.
         """
         dsir = cls(
             camera=Ccd(electrons_per_adu=3.6, read_noise_e=0.0),
@@ -106,7 +121,19 @@ class PatchConditions(BaseModel):
             lines_share=0.0,
             margin_px=0.0,
         )
-        return MappingProxyType({"deep-storm": cls(read_noise_e=(0.5, 2.5)), "dsir": dsir})
+        localizer = cls(
+            size_px=40,
+            psf=IntegratedGaussian(sigma_nm=(105.0, 155.0)),
+            density_per_um2=(0.0, 7.0),
+            photons=(200.0, 6000.0),
+            background_photons=(2.0, 100.0),
+            empty_share=0.05,
+            lines_share=0.0,
+            read_noise_e=(0.5, 2.5),
+        )
+        return MappingProxyType(
+            {"deep-storm": cls(read_noise_e=(0.5, 2.5)), "dsir": dsir, "localizer": localizer}
+        )
 
 
 class Emitters(NamedTuple):
@@ -122,20 +149,22 @@ class Emitters(NamedTuple):
     z_nm: Tensor
     """Height above the focal plane; 0 for flat point spread functions."""
     photons: Tensor
-    """Expected photons in this frame."""
+    """Expected photons in the middle frame."""
     is_labelled: Tensor
     """bool: shines (photons > 0) and lies inside the patch."""
     sigma_nm: Tensor
     """Width of the spot; 0 where the point spread function has its own."""
+    photons_by_frame: Tensor
+    """(b, t, n) expected photons in each frame of the patch."""
 
 
 class Patches(NamedTuple):
     """A training batch."""
 
     frames: Tensor
-    """(b, 1, y, x) camera counts, float32, without fractions."""
+    """(b, t, y, x) camera counts of consecutive frames, float32, without fractions."""
     emitters: Emitters
-    """What is in them."""
+    """What is in the middle one."""
     background: Tensor
     """(b, 1, y, x) expected photons per pixel from elsewhere."""
 
@@ -167,19 +196,12 @@ def simulate_patches(
     """
     size_px, camera = conditions.size_px, conditions.camera
     emitters = draw_emitters(conditions, n_patches, generator=generator)
-    mean = conditions.psf.render(
-        emitters.x_px,
-        emitters.y_px,
-        emitters.z_nm,
-        emitters.photons,
-        emitters.sigma_nm,
-        pixel_size_nm=camera.pixel_size_nm,
-        shape=(size_px, size_px),
-    )  # (b, y, x)
+    level = (n_patches, 1, 1, 1)
     draw = _Draw(generator)
-    level = draw.log_uniform(conditions.background_photons, n_patches, 1, 1)  # (b, 1, 1)
+    background = draw.log_uniform(conditions.background_photons, *level)  # (b, 1, 1, 1)
     shape = (n_patches, size_px, size_px)
     field = smooth_field(shape, conditions.background_variation, generator=generator)
+    background = background * field[:, None]  # (b, 1, y, x)
     read_noise_e = None
     if conditions.read_noise_e is not None:
         read_noise_e = draw.uniform(conditions.read_noise_e, n_patches)  # (b,)
@@ -188,11 +210,25 @@ def simulate_patches(
     if chip is not None:
         free = torch.tensor([max(edge - size_px, 0) for edge in chip], device=generator.device)
         corner_px = (draw.uniform((0, 1), n_patches, 2) * (free + 1)).floor()  # (b, 2)
-    background = level * field  # (b, y, x)
-    counts = camera.expose(
-        mean + background, generator=generator, read_noise_e=read_noise_e, corner_px=corner_px
-    )  # (b, y, x)
-    return Patches(counts[:, None], emitters, background[:, None])
+    frames = []
+    for photons in emitters.photons_by_frame.unbind(1):  # (b, n) each
+        mean = conditions.psf.render(
+            emitters.x_px,
+            emitters.y_px,
+            emitters.z_nm,
+            photons,
+            emitters.sigma_nm,
+            pixel_size_nm=camera.pixel_size_nm,
+            shape=(size_px, size_px),
+        )  # (b, y, x)
+        counts = camera.expose(
+            mean + background[:, 0],
+            generator=generator,
+            read_noise_e=read_noise_e,
+            corner_px=corner_px,
+        )  # (b, y, x)
+        frames.append(counts)
+    return Patches(torch.stack(frames, dim=1), emitters, background)
 
 
 def draw_emitters(
@@ -223,6 +259,11 @@ def draw_emitters(
     is_empty = kind < conditions.empty_share  # (b,)
     is_lines = ~is_empty & (kind < conditions.empty_share + conditions.lines_share)  # (b,)
     expected = density * drawn_um2 * ~is_empty  # (b,)
+    on_frames = torch.ones_like(expected)  # (b,)
+    if conditions.frames > 1:
+        on_frames = draw.log_uniform(conditions.on_frames, n_patches)  # (b,)
+        # ``density`` is that of a frame, and more emitters touch several.
+        expected = expected * (on_frames + conditions.frames) / (on_frames + 1)  # (b,)
     number = torch.poisson(expected, generator=generator)  # (b,)
     n = max(int(number.max()), 1)
 
@@ -245,7 +286,13 @@ def draw_emitters(
         for edge in (0.0, margin_px)
     ]  # (b, n) each
     is_drawn &= torch.arange(n, device=generator.device) < number[:, None]  # (b, n)
-    return Emitters(x_px, y_px, z_nm, photons * is_drawn, is_inside & is_drawn, sigma_nm)
+    lit = _draw_lit(conditions, on_frames, n, draw=draw)  # (b, t, n)
+    middle = lit[:, conditions.frames // 2]  # (b, n)
+    is_labelled = is_inside & is_drawn & (middle >= conditions.least_lit)  # (b, n)
+    by_frame = lit * (photons * is_drawn)[:, None]  # (b, t, n)
+    return Emitters(
+        x_px, y_px, z_nm, by_frame[:, conditions.frames // 2], is_labelled, sigma_nm, by_frame
+    )
 
 
 def smooth_field(
@@ -294,6 +341,25 @@ class _Draw:
     def relative_log_normal(self, spread: float, *shape: int) -> Tensor:
         """Draw factors whose logarithm has the standard deviation ``spread`` around 0."""
         return (spread * self.normal(*shape)).exp()
+
+
+def _draw_lit(conditions: PatchConditions, on_frames: Tensor, n: int, *, draw: _Draw) -> Tensor:
+    """Draw which part of each frame emitters shine for; gives (b, t, n), 0 to 1.
+
+    All of them touch one of the frames at least. With exponential on-times of mean ``m``, ``m`` of
+    ``m + t`` shine already when the first frame begins, and for the mean time from there.
+    """
+    n_frames = conditions.frames
+    if n_frames == 1:
+        return torch.ones(len(on_frames), 1, n, device=on_frames.device)
+    mean = on_frames[:, None]  # (b, 1)
+    shape = (len(on_frames), n)
+    is_on_before = draw.uniform((0, 1), *shape) < mean / (mean + n_frames)  # (b, n)
+    start = draw.uniform((0, n_frames), *shape) * ~is_on_before  # (b, n)
+    end = start - mean * (1 - draw.uniform((0, 1), *shape)).log()  # (b, n)
+    frame = torch.arange(n_frames, device=on_frames.device)[:, None]  # (t, 1)
+    until = torch.minimum(end[:, None], frame + 1.0)  # (b, t, n)
+    return (until - torch.maximum(start[:, None], frame)).clamp(min=0)  # (b, t, n)
 
 
 def _place_on_lines(

@@ -25,6 +25,14 @@ class Protocol:
     photons_per_adu : float, optional
         Photons per count above the base level: electrons per count, divided by the quantum
         efficiency and, where it is on, the EM gain.
+    electrons_per_adu, quantum_efficiency : float, optional
+        What ``photons_per_adu`` is made of.
+    em_gain : float, optional
+        Electron multiplication gain; ``None`` where it is off.
+    offset_adu : float, optional
+        Counts of a pixel that no photon reached.
+    read_noise_e : float, optional
+        Read noise, in electrons; only newer versions write it.
     region_px : (int, int, int, int), optional
         Top, left, height and width of the analysed region; ``None`` for the whole image.
     post_processing : tuple of str
@@ -34,6 +42,11 @@ class Protocol:
     path: Path
     pixel_size_nm: float | None = None
     photons_per_adu: float | None = None
+    electrons_per_adu: float | None = None
+    quantum_efficiency: float | None = None
+    em_gain: float | None = None
+    offset_adu: float | None = None
+    read_noise_e: float | None = None
     region_px: tuple[int, int, int, int] | None = None
     post_processing: tuple[str, ...] = ()
 
@@ -66,6 +79,11 @@ def find_protocol(table_path: Path) -> tuple[Protocol | None, list[str]]:
         path=path,
         pixel_size_nm=_positive(camera.get("pixelSize")),
         photons_per_adu=_photons_per_adu(camera),
+        electrons_per_adu=_positive(camera.get("photons2ADU")),
+        quantum_efficiency=_positive(camera.get("quantumEfficiency")),
+        em_gain=_positive(camera.get("gain")) if camera.get("isEmGain") else None,
+        offset_adu=_number(camera.get("offset")),
+        read_noise_e=_positive(camera.get("readoutNoise")),
         region_px=_region(_dict(_dict(content, "imageInfo"), "roiBounds")),
         post_processing=tuple(_step_name(step) for step in steps),
     )
@@ -77,12 +95,17 @@ def _dict(content: dict[str, Any], key: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _positive(value: Any) -> float | None:
+def _number(value: Any) -> float | None:
     try:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    return number if math.isfinite(number) and number > 0 else None
+    return number if math.isfinite(number) else None
+
+
+def _positive(value: Any) -> float | None:
+    number = _number(value)
+    return number if number is not None and number > 0 else None
 
 
 def _photons_per_adu(camera: dict[str, Any]) -> float | None:

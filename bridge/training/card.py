@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.smlm.patches import PatchConditions
-from bridge.training.figures import Figures
+from bridge.training.kind import CardWords, Figures
 from bridge.training.recipe import Recipe
 from bridge.training.sources import Sources
 
@@ -21,6 +21,7 @@ def write_card(
     *,
     sources: Sources,
     figures: Figures,
+    words: CardWords,
     training: Mapping[str, Any],
     radius_px: int,
     smallest_px: int,
@@ -38,26 +39,24 @@ def write_card(
         What it learned from.
     figures : Figures
         What was measured.
+    words : CardWords
+        What is said of all packages of this kind.
     training : mapping
         Steps, seconds and machine.
     radius_px, smallest_px, stride : int
         Receptive radius, smallest input and its step, in camera pixels.
     """
-    fine_nm = sources.pixel_size_nm / recipe.task.upscaling
     front = recipe.network.architecture.parent / "CARD.md"
     own = front.read_text(encoding="utf-8").strip() + "\n" if front.is_file() else ""
     parts = [
         f"# {recipe.name}",
         recipe.package.description,
-        "![left: the sum of a movie's frames; right: the sum of the outputs](cover.png)",
+        f"![{words.cover}](cover.png)",
         own,
         "## Using it",
         _list(
             [
-                f"Input: raw camera frames of {sources.pixel_size_nm:g} nm pixels, each on its "
-                "own; those of a movie go along the batch. Scaling and upscaling are inside.",
-                f"Output: emitters per fine pixel of {fine_nm:g} nm; one adds up to about "
-                f"{recipe.task.amount:g}. Sum over the frames for the super-resolved image.",
+                *words.use,
                 "Coordinates start at the outer corner of the top left pixel, in frames and "
                 "outputs alike: no half pixel to add.",
                 f"Height and width are at least {smallest_px} camera pixels"
@@ -68,16 +67,13 @@ def write_card(
         "## What it was trained on",
         _tell_data(recipe, sources),
         "# Validation",
-        _tell_figures(figures),
+        figures.card(),
         "## How it fails",
         _list(
             [
-                "Outside the ranges it was trained on it still gives an image, and a worse one. "
+                "Outside the ranges it was trained on it still gives a result, and a worse one. "
                 "Check offset, counts per electron, width of the spots and background first.",
-                "Brightness is not a count where spots overlap.",
-                "Each frame is on its own: no tracks, no third dimension.",
-                "deepImageJ 3 reads the scale of an axis as a factor (JDLL issue 50), so it may "
-                "expect another output size than this one has. Not tried.",
+                *words.failures,
             ]
         ),
         "## Making it again",
@@ -135,28 +131,3 @@ def _table_of(conditions: PatchConditions) -> str:
             "photons per count |",
         ]
     )
-
-
-def _tell_figures(figures: Figures) -> str:
-    lines = [
-        "The truth is the sum of all emitters, blurred by one fine pixel. r is the correlation "
-        "with it, NMSE the squared error after the best scale over the truth's square, both "
-        "without 4 camera pixels at each edge; mass is the emitters the outputs add up to, over "
-        "the true number. In brackets: the sum of the camera frames. None of it was trained on; "
-        "the filaments (48 x 48 pixels, 1000 photons, background 10) are simulated.",
-        "",
-        "| movie | r | NMSE | mass |",
-        "|---|---|---|---|",
-    ]
-    for movie, score in figures.scores.items():
-        lines.append(
-            f"| {movie} | {score.correlation:.3f} ({score.frames_correlation:.3f}) | "
-            f"{score.nmse:.3f} ({score.frames_nmse:.3f}) | {score.mass:.2f} |"
-        )
-    if figures.haze_per_frame is not None:
-        lines += [
-            "",
-            f"A frame of 64 x 64 pixels without emitters adds up to {figures.haze_per_frame:.3f} "
-            f"emitters, and shows {figures.false_per_frame:.3f} spots.",
-        ]
-    return "\n".join(lines)

@@ -13,13 +13,13 @@ from bioimageio.spec.generic.v0_3 import Author, CiteEntry
 from bioimageio.spec.model import v0_5
 from torch import nn
 
+from bridge.training.kind import Output
 from bridge.training.networks import stride_of
 from bridge.training.recipe import Recipe
-from bridge.training.tasks.heatmap import Scaling
+from bridge.training.tasks.base import Scaling
 from bridge.training.weights import FILES, OPSET
 
 INPUT: Final = "frames"
-OUTPUT: Final = "emitters"
 _TAGS: Final = (
     "super-resolution",
     "single-molecule-localization-microscopy",
@@ -50,7 +50,9 @@ class Facts:
     """What was measured on data that it never saw."""
 
 
-def describe(recipe: Recipe, network: nn.Module, facts: Facts, folder: Path) -> v0_5.ModelDescr:
+def describe(
+    recipe: Recipe, network: nn.Module, facts: Facts, output: Output, folder: Path
+) -> v0_5.ModelDescr:
     """Describe the package whose files lie in a folder.
 
     Parameters
@@ -61,6 +63,8 @@ def describe(recipe: Recipe, network: nn.Module, facts: Facts, folder: Path) -> 
         The network in the weight files.
     facts : Facts
         What is known of it.
+    output : Output
+        What its output is.
     folder : Path
         Weights, architecture, card, cover, test and sample tensors.
 
@@ -81,7 +85,7 @@ def describe(recipe: Recipe, network: nn.Module, facts: Facts, folder: Path) -> 
         covers=[_file(folder, "cover.png")],
         tags=[*_TAGS, *(tag for tag in package.tags if tag not in _TAGS)],
         inputs=[_describe_input(recipe, network, facts, folder)],
-        outputs=[_describe_output(recipe, network, facts, folder)],
+        outputs=[_describe_output(recipe, network, facts, output, folder)],
         weights=_describe_weights(recipe, folder),
         config=v0_5.Config(
             bioimageio=v0_5.BioimageioConfig(
@@ -90,7 +94,7 @@ def describe(recipe: Recipe, network: nn.Module, facts: Facts, folder: Path) -> 
                 architecture_type=recipe.network.callable,
                 model_parameter_count=sum(p.numel() for p in network.parameters()),
             ),
-            **{"zoobridge": _config(recipe, facts)},  # type: ignore[arg-type]
+            **{"zoobridge": _config(recipe, facts, output)},  # type: ignore[arg-type]
         ),
     )
 
@@ -139,7 +143,7 @@ def _describe_input(
         description="Raw camera frames, in counts; frames of a movie go along the batch.",
         axes=[
             v0_5.BatchAxis(),
-            v0_5.ChannelAxis(channel_names=[v0_5.Identifier(INPUT)]),
+            v0_5.ChannelAxis(channel_names=[v0_5.Identifier(n) for n in _channels(recipe)]),
             y,
             x,
         ],
@@ -151,7 +155,7 @@ def _describe_input(
 
 
 def _describe_output(
-    recipe: Recipe, network: nn.Module, facts: Facts, folder: Path
+    recipe: Recipe, network: nn.Module, facts: Facts, output: Output, folder: Path
 ) -> v0_5.OutputTensorDescr:
     y, x = (
         v0_5.SpaceOutputAxisWithHalo(
@@ -163,17 +167,16 @@ def _describe_output(
         )
         for name in "yx"
     )
-    amount = recipe.task.amount
     return v0_5.OutputTensorDescr(
-        id=v0_5.TensorId(OUTPUT),
-        description=f"Emitters per fine pixel: the values of one add up to about {amount:g}.",
+        id=v0_5.TensorId(output.name),
+        description=output.description,
         axes=[
             v0_5.BatchAxis(),
-            v0_5.ChannelAxis(channel_names=[v0_5.Identifier(OUTPUT)]),
+            v0_5.ChannelAxis(channel_names=[v0_5.Identifier(n) for n in output.channel_names]),
             y,
             x,
         ],
-        data=v0_5.IntervalOrRatioDataDescr(type="float32", range=(0.0, None)),
+        data=v0_5.IntervalOrRatioDataDescr(type="float32", range=output.limits),
         test_tensor=_file(folder, "test_output.npy"),
         sample_tensor=_file(folder, "sample_output.tif"),
     )
@@ -208,13 +211,21 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return dict(values)
 
 
-def _config(recipe: Recipe, facts: Facts) -> dict[str, Any]:
+def _channels(recipe: Recipe) -> list[str]:
+    """Name the frames that are looked at: the middle one, and those before and behind it."""
+    n_side = (recipe.conditions.frames if recipe.conditions else 1) // 2
+    names = {0: INPUT}
+    for step in range(1, n_side + 1):
+        names |= {-step: f"frames_before_{step}", step: f"frames_after_{step}"}
+    return [names[step] for step in range(-n_side, n_side + 1)]
+
+
+def _config(recipe: Recipe, facts: Facts, output: Output) -> dict[str, Any]:
     """Say what zoobridge needs to know, and where the weights come from."""
     return {
         "task": recipe.task.kind,
         "upscaling": recipe.task.upscaling,
-        "sum_per_emitter": recipe.task.amount,
-        "combine_frames": "sum",
+        **output.config,
         "receptive_radius_px": facts.radius_px,
         "pixel_size_nm": facts.pixel_size_nm,
         "trained_on": dict(facts.trained_on),

@@ -45,13 +45,15 @@ from torch import Tensor
 import bridge
 from bridge.errors import Cancelled, DeviceError, OutputError, ZooBridgeError
 from bridge.progress import Progress, silent
+from bridge.training.kinds import KINDS
 from bridge.training.monitor import Reporter
 from bridge.training.networks import build_network, check_shapes, stride_of
 from bridge.training.recipe import Recipe, make_recipe
 from bridge.training.sources import Sources, open_sources
-from bridge.training.tasks.heatmap import HeatmapTask, Scaling, measure_scaling
+from bridge.training.tasks.base import Scaling, TrainingTask, measure_scaling
 
 _TIMED_STEPS: Final = 5
+_TRAINED_SHARE: Final = 0.92  # of the minutes; the rest goes into validation and pictures
 _EXPLANATION: Final = """# A training of {name}
 
 | file | what it is |
@@ -77,7 +79,7 @@ class Run:
 
     run_dir: Path
     """Its folder."""
-    task: HeatmapTask
+    task: TrainingTask
     """With the best weights."""
     sources: Sources
     """What it learned from."""
@@ -125,7 +127,7 @@ def train(
     _check_device(recipe)
     torch.manual_seed(recipe.fit.seed)
     network = build_network(recipe.network)
-    check_shapes(network, recipe.task, patch_px=recipe.data.patch_px)
+    check_shapes(network, recipe)
     sources = open_sources(recipe, stride=stride_of(network))
     _prepare(run_dir)
     if resume:
@@ -181,7 +183,7 @@ def reopen(run_dir: Path) -> Run:
     return Run(run_dir, task, sources, [], bool(note.get("is_complete")))
 
 
-def load_best(task: HeatmapTask, run_dir: Path) -> None:
+def load_best(task: TrainingTask, run_dir: Path) -> None:
     """Give a task the best weights of its run, ready for use."""
     paths = [run_dir / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
     found = next((path for path in paths if path.is_file()), None)
@@ -254,8 +256,8 @@ def _n_steps_kept(path: Path) -> int:
 
 def _make_task(
     recipe: Recipe, network: torch.nn.Module, scaling: Scaling, sources: Sources
-) -> HeatmapTask:
-    return HeatmapTask(
+) -> TrainingTask:
+    return KINDS[recipe.task.kind].task(
         recipe,
         network.to(memory_format=torch.channels_last),
         scaling,
@@ -347,15 +349,14 @@ def _decide_length(recipe: Recipe, sources: Sources, scaling: Scaling) -> Recipe
     seconds = []
     for step in range(1 + _TIMED_STEPS):
         started = time.perf_counter()
-        frames, emitters = task.training_batch(step)
-        task.loss(task(frames), emitters, 0.0).backward()
+        task.loss_of(task.training_batch(step), 0.0).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
         if is_gpu:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
     per_step = sorted(seconds[1:])[_TIMED_STEPS // 2]
-    steps = max(round(60 * fit.minutes / per_step), 20)
+    steps = max(round(60 * fit.minutes * _TRAINED_SHARE / per_step), 20)
     per_epoch = min(fit.steps_per_epoch, max(steps // 5, 1))
     decided = fit.model_copy(update={"steps": steps, "minutes": None, "steps_per_epoch": per_epoch})
     return recipe.model_copy(update={"fit": decided})

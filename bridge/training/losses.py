@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from bridge.training.recipe import TaskPart
+from bridge.training.recipe import HeatmapPart
 
 
 class HeatmapLoss(nn.Module):
@@ -20,7 +20,7 @@ class HeatmapLoss(nn.Module):
 
     Parameters
     ----------
-    task : TaskPart
+    task : HeatmapPart
         Blur, its norm, the weight of the penalty.
 
     References
@@ -31,7 +31,7 @@ class HeatmapLoss(nn.Module):
 
     kernels: Tensor
 
-    def __init__(self, task: TaskPart) -> None:
+    def __init__(self, task: HeatmapPart) -> None:
         super().__init__()
         self._task = task
         widths = (task.kernel_fwhm_px, task.finetune_kernel_fwhm_px)
@@ -63,7 +63,7 @@ class HeatmapLoss(nn.Module):
         return blurred.square().mean() + task.sparsity * predicted.float().abs().mean()
 
 
-def _kernel(task: TaskPart, fwhm_px: float) -> Tensor:
+def _kernel(task: HeatmapPart, fwhm_px: float) -> Tensor:
     """Give a square Gaussian window (k, k)."""
     sigma_px = fwhm_px / (2 * math.sqrt(2 * math.log(2)))
     place = torch.arange(task.kernel_px) - task.kernel_px // 2  # (k,)

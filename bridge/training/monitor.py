@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from bridge.errors import TrainingError
 from bridge.progress import Progress
 from bridge.training.panels import save_curves, save_panel
-from bridge.training.tasks.heatmap import HeatmapTask
+from bridge.training.tasks.base import TrainingTask
 
 _LEAST_SPREAD = 1e-7
 _LEAST_MASS = 0.01
@@ -55,11 +55,11 @@ class Reporter(Callback):
         batch_idx: int,
     ) -> None:
         """Tell how far it is."""
-        assert isinstance(pl_module, HeatmapTask)
+        assert isinstance(pl_module, TrainingTask)
         last = self.history[-1] if self.history else {}
         note = f"epoch {pl_module.epoch_of(trainer.global_step)}"
-        if "val_correlation" in last:
-            note += f", r {last['val_correlation']:.3f}, NMSE {last['val_nmse']:.3f}"
+        if last:
+            note += f", {pl_module.note(last)}"
         self._progress(trainer.global_step, pl_module.n_steps, note)
 
     def on_validation_epoch_end(
@@ -69,7 +69,7 @@ class Reporter(Callback):
 
         Holds because this callback stands before the one that averages.
         """
-        assert isinstance(pl_module, HeatmapTask)
+        assert isinstance(pl_module, TrainingTask)
         save_panel(self._run_dir / "panel.png", pl_module)
         panels = self._run_dir / "panels"
         panels.mkdir(exist_ok=True)
@@ -80,7 +80,7 @@ class Reporter(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Take the figures up, before the checkpoint is written; a dead output stops it."""
-        assert isinstance(pl_module, HeatmapTask)
+        assert isinstance(pl_module, TrainingTask)
         figures = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()
@@ -99,7 +99,8 @@ class Reporter(Callback):
         self.history[-1]["train_loss"] = math.nan if loss is None else float(loss)
         self.history[-1]["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         _write_table(self._run_dir / "metrics.csv", self.history)
-        save_curves(self._run_dir / "curves.png", self.history)
+        assert isinstance(pl_module, TrainingTask)
+        save_curves(self._run_dir / "curves.png", self.history, figures=pl_module.curves)
 
 
 def _write_table(path: Path, history: list[dict[str, float]]) -> None:

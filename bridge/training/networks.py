@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from bridge.errors import RecipeError
-from bridge.training.recipe import NetworkPart, TaskPart
+from bridge.training.recipe import NetworkPart, Recipe
 
 
 def build_network(part: NetworkPart) -> nn.Module:
@@ -63,25 +63,35 @@ def stride_of(network: nn.Module) -> int:
     return int(getattr(network, "stride", 1))
 
 
-def check_shapes(network: nn.Module, task: TaskPart, *, patch_px: int) -> None:
-    """Run one empty patch, and refuse a network whose output has another size than its labels.
+def check_shapes(network: nn.Module, recipe: Recipe) -> None:
+    """Run an empty patch, and refuse a network whose output has another size than its labels.
 
     Raises
     ------
     RecipeError
         The network fails on a patch, or its output doesn't fit.
     """
-    patch = torch.zeros(2, 1, patch_px, patch_px)
+    conditions, patch_px = recipe.conditions, recipe.data.patch_px
+    n_frames = 1 if conditions is None else conditions.frames
+    patch = torch.zeros(2, n_frames, patch_px, patch_px)
     try:
         with torch.no_grad():
             shape = tuple(network.eval()(patch).shape)
     except RuntimeError as error:
-        found = f"the network fails on patches of {patch_px} px: {str(error).splitlines()[0]}"
-        remedy = f"Make data.patch_px a multiple of {stride_of(network)}."
+        found = f"the network fails on {tuple(patch.shape)}: {str(error).splitlines()[0]}"
+        remedy = (
+            f"Make data.patch_px a multiple of {stride_of(network)}, and data.simulation.frames "
+            "what the network looks at."
+        )
         raise RecipeError("data.patch_px", found, remedy=remedy) from error
     finally:
         network.train()
-    fine_px = patch_px * task.upscaling
-    if shape != (2, 1, fine_px, fine_px):
-        found = f"the network turns (2, 1, {patch_px}, {patch_px}) into {shape}"
-        raise RecipeError("task.upscaling", found, f"(2, 1, {fine_px}, {fine_px})")
+    fine_px = patch_px * recipe.task.upscaling
+    n_channels = 1
+    if recipe.task.kind == "localization":
+        has_z = conditions is not None and len(set(conditions.psf.z_range_nm())) > 1
+        n_channels = 10 if has_z else 8
+    expected = (2, n_channels, fine_px, fine_px)
+    if shape != expected:
+        found = f"the network turns {tuple(patch.shape)} into {shape}"
+        raise RecipeError("task", found, f"{expected}", "Set network.arguments to fit the data.")

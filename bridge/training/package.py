@@ -19,15 +19,15 @@ from bioimageio.spec import save_bioimageio_package_as_folder
 from numpy.typing import NDArray
 
 from bridge.errors import NetworkError, OutputError
-from bridge.images.preview import save_picture
 from bridge.progress import Progress, silent
 from bridge.runtime.predict import Settings, predict_arrays
-from bridge.smlm.simulate import simulate_movie
 from bridge.training.card import write_card
 from bridge.training.describe import INPUT, Facts, describe, smallest_px
-from bridge.training.figures import Figures, filament_movies, measure, predict_frames
 from bridge.training.fit import Run
+from bridge.training.kind import Figures, Kind
+from bridge.training.kinds import KINDS
 from bridge.training.networks import build_network, stride_of
+from bridge.training.recipe import Recipe
 from bridge.training.weights import compare_weights, write_weights
 from bridge.zoo.check import check_package
 from bridge.zoo.package import open_package
@@ -91,12 +91,13 @@ def make_package(
     progress(next(steps), 6, "measuring")
     task, recipe = run.task.cpu().eval(), run.task.recipe
     network = task.network.eval()
-    figures = measure(task, conditions=run.sources.conditions, fields=run.sources.fields)
+    kind = KINDS[recipe.task.kind]
+    figures, output = kind.measure(task, run.sources), kind.output(recipe)
     note = json.loads((run.run_dir / "run.json").read_text(encoding="utf-8"))
     facts = Facts(
         scaling=task.scaling,
         pixel_size_nm=run.sources.pixel_size_nm,
-        radius_px=measure_radius_px(recipe.network, upscaling=recipe.task.upscaling),
+        radius_px=measure_radius_px(recipe),
         trained_on=_trained_on(run),
         training={
             key: note[key] for key in ("started", "ended", "steps_done", "versions") if key in note
@@ -109,10 +110,17 @@ def make_package(
         draft, package_dir = Path(temporary) / "draft", Path(temporary) / "package"
         draft.mkdir()
         progress(next(steps), 6, "writing weights")
-        examples = _write_examples(run, draft, smallest_px(recipe, network, facts))
+        examples = _write_examples(run, kind, draft, smallest_px(recipe, network, facts))
         counts = examples.test.astype(np.float32)
         ready = (counts - np.float32(task.scaling.mean)) / np.float32(task.scaling.std)
-        write_weights(network, draft, example=ready, input_name=INPUT, output_name="emitters")
+        write_weights(
+            network,
+            draft,
+            example=ready,
+            input_name=INPUT,
+            output_name=output.name,
+            stride=stride_of(network),
+        )
         formats_differ = compare_weights(network, draft, example=ready, limit=_LIMIT)
         progress(next(steps), 6, "writing the card")
         shutil.copyfile(recipe.network.architecture, draft / "architecture.py")
@@ -121,13 +129,14 @@ def make_package(
             recipe,
             sources=run.sources,
             figures=figures,
+            words=kind.card_words(recipe, run.sources),
             training={**note, "machine": _machine(note)},
             radius_px=facts.radius_px,
             smallest_px=smallest_px(recipe, network, facts),
             stride=stride_of(network),
         )
-        _write_cover(draft / "cover.png", examples)
-        description = describe(recipe, network, facts, draft)
+        kind.draw_cover(draft / "cover.png", task, examples.movie, examples.predicted)
+        description = describe(recipe, network, facts, output, draft)
         save_bioimageio_package_as_folder(description, output_path=package_dir)
         progress(next(steps), 6, "testing the package")
         with warnings.catch_warnings():
@@ -137,7 +146,7 @@ def make_package(
         if summary.status != "passed":
             raise NetworkError(str(folder), f"its own test failed: {summary.format()[:2000]}")
         progress(next(steps), 6, "comparing tiles with the whole")
-        tiled_differs = compare_tiles(package_dir, examples.movie)
+        tiled_differs = compare_tiles(package_dir, examples.inputs)
         notes = [
             f"{finding.area}: {finding.sentence}"
             for finding in check_package(package_dir)
@@ -150,43 +159,55 @@ def make_package(
     return Packaged(folder, figures, formats_differ, tiled_differs, notes)
 
 
-def measure_radius_px(part: Any, *, upscaling: int) -> int:
+def measure_radius_px(recipe: Recipe) -> int:
     """Measure how many camera pixels away from a change the output still changes.
 
-    With all weights above 0 nothing cancels and no ReLU hides a path; a change at each place of a
-    stride by stride block finds the widest one.
+    With all weights 1 and no offsets nothing cancels, nothing fades and no ReLU hides a path; a
+    light at each place of a stride by stride block finds the widest one.
 
     Parameters
     ----------
-    part : NetworkPart
-        Only the layers matter, and not the weights.
-    upscaling : int
-        Fine pixels per camera pixel.
+    recipe : Recipe
+        Of its network only the layers matter, and not the weights.
 
     Returns
     -------
     int
         Receptive radius: the greatest distance along y or x, in whole camera pixels.
     """
-    probe = build_network(part).double().eval()
-    for weights in probe.parameters():
-        weights.data.fill_(0.01)
+    upscaling = recipe.task.upscaling
+    n_frames = recipe.conditions.frames if recipe.conditions else 1
+    probe = build_network(recipe.network).double().eval()
+    for name, weights in probe.named_parameters():
+        weights.data.fill_(0.0 if name.endswith("bias") else 1.0)
     stride = stride_of(probe)
     size = -(-_PROBE_PX // stride) * stride
     radius = 0
     with torch.inference_mode():
-        before = probe(torch.ones(1, 1, size, size, dtype=torch.float64))  # (1, 1, Y, X)
+        before = probe(torch.zeros(1, n_frames, size, size, dtype=torch.float64))  # (1, c, Y, X)
         for offset in range(stride):
             place = size // 2 + offset
-            frames = torch.ones(1, 1, size, size, dtype=torch.float64)
-            frames[0, 0, place, place] = 1e6
-            changed = (probe(frames) != before)[0, 0].nonzero() // upscaling  # (n, 2)
+            frames = torch.zeros(1, n_frames, size, size, dtype=torch.float64)
+            frames[0, :, place, place] = 1.0
+            changed = (probe(frames) != before)[0].any(dim=0).nonzero() // upscaling  # (n, 2)
             radius = max(radius, int((changed - place).abs().max()))
     return radius
 
 
-def compare_tiles(package_dir: Path, movie: NDArray[np.generic]) -> float:
+def compare_tiles(package_dir: Path, inputs: NDArray[np.generic]) -> float:
     """Predict two frames whole and in tiles, and give the difference in standard deviations.
+
+    Parameters
+    ----------
+    package_dir : Path
+        The package.
+    inputs : ndarray, (t, c, y, x)
+        Inputs in camera counts; two of them are taken.
+
+    Returns
+    -------
+    float
+        The greatest one of all channels, each over its own standard deviation.
 
     Raises
     ------
@@ -196,17 +217,19 @@ def compare_tiles(package_dir: Path, movie: NDArray[np.generic]) -> float:
     package = open_package(package_dir)
     name = str(package.description.inputs[0].id)
     least = int(package.description.inputs[0].axes[2].size.min)  # type: ignore[union-attr]
-    repeats = -(-(2 * least + 16) // movie.shape[1])
-    frames = np.tile(movie[:2], (1, repeats, repeats))
-    image = xr.DataArray(frames, dims=("t", "y", "x"))
-    edge = max(frames.shape[1:])
+    repeats = -(-(2 * least + 16) // inputs.shape[2])
+    frames = np.tile(inputs[:2], (1, 1, repeats, repeats))
+    image = xr.DataArray(frames, dims=("t", "c", "y", "x"))
+    edge = max(frames.shape[2:])
     outputs = []
     for tile in (-(-edge // 8) * 8, least):
         settings = Settings(tile=tile, engine="onnxruntime", device="cpu")
         images, _ = predict_arrays(package, {name: image}, settings)
-        outputs.append(next(iter(images.values())).values.astype(np.float64))
+        outputs.append(next(iter(images.values())).astype(np.float64))
     whole, tiled = outputs
-    difference = float(abs(tiled - whole).max() / whole.std()) if whole.std() > 0 else 0.0
+    places = [dim for dim in whole.dims if dim != "c"]
+    spread = whole.std(places)
+    difference = float((abs(tiled - whole).max(places) / spread.where(spread > 0)).max().fillna(0))
     if difference > _TILED_LIMIT:
         found = f"tiles differ from the whole by {difference:.2g} standard deviations"
         raise NetworkError(str(package_dir), found, f"at most {_TILED_LIMIT:g}")
@@ -218,51 +241,30 @@ class _Examples:
     """A movie and what the network makes of it."""
 
     movie: NDArray[np.generic]
+    inputs: NDArray[np.generic]
     predicted: NDArray[np.float32]
     test: NDArray[np.generic]
 
 
-def _write_examples(run: Run, folder: Path, least_px: int) -> _Examples:
+def _write_examples(run: Run, kind: Kind, folder: Path, least_px: int) -> _Examples:
     """Write test and sample tensors, from data that the network never saw."""
-    task = run.task
-    frames = _example_movie(run)
+    task, recipe = run.task, run.task.recipe
+    frames = kind.example_movie(run.sources)
     repeats = [-(-(least_px + 16) // edge) for edge in frames.shape[1:]]
     frames = np.tile(frames, (1, *repeats))
     height, width = (edge // 8 * 8 for edge in frames.shape[1:])
     movie = frames[:, :height, :width].astype(np.uint16)
-    predicted = predict_frames(task, movie)
+    inputs = kind.inputs_of(recipe, movie)
+    predicted = kind.predict(task, inputs)
     stride = stride_of(task.network)
-    test = movie[:1, None, :least_px, : least_px + 2 * stride]
+    test = inputs[:1, :, :least_px, : least_px + 2 * stride]
     np.save(folder / "test_input.npy", test)
-    np.save(folder / "test_output.npy", predict_frames(task, test[:, 0])[:, None])
-    tifffile.imwrite(folder / "sample_input.tif", movie[:1], compression="zlib")
-    # Steps of 1/6400 emitter: nobody sees them, and the file is a tenth.
-    step = task.recipe.task.amount / 6400
-    sample = ((predicted[:1] / step).round() * step).astype(np.float32)
+    np.save(folder / "test_output.npy", kind.predict(task, test))
+    # Of several channels a page each: all in one page would be read as colours.
+    tifffile.imwrite(folder / "sample_input.tif", inputs[0], compression="zlib")
+    sample = kind.thin_out(recipe, predicted[0])
     tifffile.imwrite(folder / "sample_output.tif", sample, compression="zlib")
-    return _Examples(movie, predicted, test)
-
-
-def _example_movie(run: Run) -> NDArray[np.generic]:
-    if run.sources.fields:
-        field = run.sources.fields[0]
-        return field.read(0, min(field.n_frames, _EXAMPLE_FRAMES))
-    assert run.sources.conditions is not None
-    settings = list(filament_movies(run.sources.conditions).values())[-1]
-    settings = settings.model_copy(
-        update={"width_px": 96, "height_px": 96, "n_frames": _EXAMPLE_FRAMES}
-    )
-    return np.concatenate(list(simulate_movie(settings).blocks))
-
-
-def _write_cover(path: Path, examples: _Examples) -> None:
-    """Draw the summed frames beside the summed outputs."""
-    frames = examples.movie.astype(np.float32).sum(axis=0)
-    save_picture(
-        path,
-        [("Frames, summed", frames), ("Output, summed", examples.predicted.sum(axis=0))],
-        colours="hot",
-    )
+    return _Examples(movie, inputs, predicted, test)
 
 
 def _trained_on(run: Run) -> dict[str, Any]:

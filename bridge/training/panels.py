@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +10,26 @@ import torch
 from numpy.typing import NDArray
 
 from bridge.images.preview import save_picture
-from bridge.training.tasks.heatmap import HeatmapTask
+from bridge.training.tasks.base import TrainingTask
 
 _ROWS = 3
 _GAP_PX = 1
 _MARKED = 20
 
 
-def save_curves(path: Path, history: Sequence[dict[str, float]]) -> None:
-    """Draw losses and agreement over the epochs.
+def save_curves(
+    path: Path, history: Sequence[Mapping[str, float]], *, figures: Mapping[str, str]
+) -> None:
+    """Draw losses, and the task's own figures, over the epochs.
 
     Parameters
     ----------
     path : Path
         The PNG; replaced if it is there.
     history : sequence of dict
-        One for each epoch: ``epoch``, ``train_loss``, ``val_loss``, ``val_correlation``,
-        ``val_nmse``, ``val_mass``.
+        One for each epoch: ``epoch``, ``train_loss``, ``val_loss`` and ``figures``.
+    figures : mapping of str to str
+        What is drawn beside the losses, and what it is called.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to load
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -37,12 +40,9 @@ def save_curves(path: Path, history: Sequence[dict[str, float]]) -> None:
     mark = ".-" if len(history) < _MARKED else "-"  # a single epoch is a point, and no line
     for name, label in (("train_loss", "training"), ("val_loss", "validation")):
         left.plot(epochs, [row.get(name, np.nan) for row in history], mark, label=label)
-    left.set(xlabel="epoch", ylabel="loss", yscale="log")
-    for name, label in (
-        ("val_correlation", "correlation with the truth"),
-        ("val_nmse", "NMSE"),
-        ("val_mass", "emitters found / true"),
-    ):
+    losses = [row.get(name, 1.0) for row in history for name in ("train_loss", "val_loss")]
+    left.set(xlabel="epoch", ylabel="loss", yscale="log" if min(losses) > 0 else "linear")
+    for name, label in figures.items():
         right.plot(epochs, [row.get(name, np.nan) for row in history], mark, label=label)
     right.set(xlabel="epoch", ylim=(0, 1.3))
     for axes in (left, right):
@@ -54,42 +54,25 @@ def save_curves(path: Path, history: Sequence[dict[str, float]]) -> None:
     partial.replace(path)
 
 
-def save_panel(path: Path, task: HeatmapTask) -> None:
-    """Draw input, prediction, truth and their difference for the first validation patches.
+def save_panel(path: Path, task: TrainingTask) -> None:
+    """Draw what the network makes of the fullest patches of the first validation batch.
 
     Parameters
     ----------
     path : Path
         The PNG; replaced if it is there.
-    task : HeatmapTask
+    task : TrainingTask
         In whatever state; its batch norms are left as they are.
     """
     was_training = task.training
     task.eval()
     with torch.inference_mode():
-        frames, emitters = task.validation_batch(0)
-        predicted = task(frames).float().clamp(min=0)
-        kernel = task.loss.kernels[0] / task.loss.kernels[0].sum()
-        wanted = torch.nn.functional.conv2d(
-            emitters * task.recipe.task.amount, kernel, padding=kernel.shape[-1] // 2
-        )
+        columns = task.columns(_ROWS)
     task.train(was_training)
-    order = emitters.sum(dim=(1, 2, 3)).argsort(descending=True)[:_ROWS]  # the fullest ones
-    columns = {
-        name: _stack(images[order, 0].cpu().numpy())
-        for name, images in (
-            ("Input (counts)", frames),
-            ("Prediction", predicted),
-            ("Truth", wanted),
-            ("Prediction - truth", predicted - wanted),
-        )
-    }
-    top = float(np.percentile(columns["Truth"], 99.5)) or 1.0
-    counts = columns["Input (counts)"]
     save_picture(
         path,
-        list(columns.items()),
-        ranges=[(float(counts.min()), float(counts.max())), (0, top), (0, top), (-top, top)],
+        [(column.title, _stack(column.images)) for column in columns],
+        ranges=[column.limits for column in columns],
     )
 
 

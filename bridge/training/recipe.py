@@ -18,10 +18,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from bridge.errors import RecipeError
@@ -69,6 +78,8 @@ class DataPart(_Part):
     """Conditions that differ from the preset's."""
     like: Path | None = None
     """Table of localizations whose density, photons, widths and background are simulated."""
+    like_stack: Path | None = None
+    """The movie of that table, of which background and camera are measured."""
     movies: list[MoviePart] = []
     """Real movies with their localizations."""
     movies_share: _Share = 0.5
@@ -83,8 +94,8 @@ class DataPart(_Part):
     """Patches that every epoch is judged by."""
 
 
-class TaskPart(_Part):
-    """What the output means: emitters per fine pixel, times ``amount``."""
+class HeatmapPart(_Part):
+    """The output is an image: emitters per fine pixel, times ``amount``."""
 
     kind: Literal["heatmap"] = "heatmap"
     """An image of emitters from each frame."""
@@ -104,6 +115,38 @@ class TaskPart(_Part):
     """Whether the blurring window's sum or its peak is 1."""
     sparsity: _NotNegative = 0.5
     """Weight of the mean absolute output in the loss."""
+
+    @model_validator(mode="after")
+    def _check_kernel(self) -> Self:
+        if self.kernel_px % 2 == 0:
+            raise ValueError("kernel_px must be odd")
+        return self
+
+
+class LocalizationPart(_Part):
+    """The output says for each camera pixel whether an emitter is in it, where, and how sure."""
+
+    kind: Literal["localization"]
+    """A list of emitters from each frame, with uncertainties."""
+    upscaling: ClassVar[int] = 1
+
+
+def _kind_of(part: object) -> str:
+    """Give the kind of a task; heatmap where it isn't said."""
+    if isinstance(part, Mapping):
+        return str(part.get("kind", "heatmap"))
+    return str(getattr(part, "kind", "heatmap"))
+
+
+TaskPart = Annotated[
+    Annotated[HeatmapPart, Tag("heatmap")] | Annotated[LocalizationPart, Tag("localization")],
+    Discriminator(
+        _kind_of,
+        custom_error_type="kind",
+        custom_error_message="kind is heatmap or localization",
+    ),
+]
+"""What a network's output means; told apart by its ``kind``."""
 
 
 class FitPart(_Part):
@@ -173,7 +216,7 @@ class Recipe(_Part):
     """The network."""
     data: DataPart = DataPart()
     """What it learns from."""
-    task: TaskPart = TaskPart()
+    task: TaskPart = HeatmapPart()
     """What its output means."""
     fit: FitPart
     """How it is trained."""
@@ -198,8 +241,13 @@ class Recipe(_Part):
             raise ValueError("data has neither a preset to simulate nor movies")
         if self.data.preset is None and (self.data.simulation or self.data.like is not None):
             raise ValueError("data.simulation and data.like need a data.preset to start from")
-        if self.task.kernel_px % 2 == 0:
-            raise ValueError("task.kernel_px must be odd")
+        if self.data.like_stack is not None and self.data.like is None:
+            raise ValueError("data.like_stack needs data.like, the table of that movie")
+        if self.task.kind == "localization" and (self.data.movies or self.data.preset is None):
+            raise ValueError(
+                "a localizer learns from a simulation, whose truth is exact: give data.like and "
+                "data.like_stack instead of data.movies"
+            )
         try:
             _ = self.conditions
         except ValidationError as error:
@@ -228,6 +276,32 @@ def load_recipe(path: Path, changes: Mapping[str, object] | None = None) -> Reci
         The file cannot be read, a key isn't known or a value doesn't fit.
     """
     path = path / "recipe.yaml" if path.is_dir() else path
+    content = _read(path)
+    return make_recipe(_replace(content, changes or {}, path), folder=path.parent, source=str(path))
+
+
+def read_kind(path: Path) -> str:
+    """Read what kind of task a recipe has, before it is changed and checked.
+
+    Parameters
+    ----------
+    path : Path
+        YAML file, or a folder with ``recipe.yaml``.
+
+    Returns
+    -------
+    str
+        Such as ``heatmap``.
+
+    Raises
+    ------
+    RecipeError
+        The file cannot be read.
+    """
+    return _kind_of(_read(path / "recipe.yaml" if path.is_dir() else path).get("task"))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -237,7 +311,7 @@ def load_recipe(path: Path, changes: Mapping[str, object] | None = None) -> Reci
         raise RecipeError(str(path), f"is no YAML: {_line(error)}", "a recipe") from error
     if not isinstance(content, dict):
         raise RecipeError(str(path), f"holds a {type(content).__name__}", "keys with values")
-    return make_recipe(_replace(content, changes or {}, path), folder=path.parent, source=str(path))
+    return content
 
 
 def make_recipe(content: Mapping[str, Any], *, folder: Path, source: str) -> Recipe:
@@ -274,8 +348,11 @@ def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
         movie.model_copy(update={"stack": folder / movie.stack, "table": folder / movie.table})
         for movie in recipe.data.movies
     ]
-    like = None if recipe.data.like is None else folder / recipe.data.like
-    data = recipe.data.model_copy(update={"movies": movies, "like": like})
+    likes = {
+        name: None if path is None else folder / path
+        for name, path in (("like", recipe.data.like), ("like_stack", recipe.data.like_stack))
+    }
+    data = recipe.data.model_copy(update={"movies": movies, **likes})
     architecture = folder / recipe.network.architecture
     network = recipe.network.model_copy(update={"architecture": architecture})
     return recipe.model_copy(update={"data": data, "network": network})
@@ -347,7 +424,11 @@ def _tell(error: ValidationError, model: type[BaseModel], *, front: str) -> str:
 def _first(error: ValidationError) -> ErrorDetails:
     """Prefer an unknown key: it explains why another one is missing."""
     details = error.errors(include_url=False)
-    return next((one for one in details if one["type"] == "extra_forbidden"), details[0])
+    found = next((one for one in details if one["type"] == "extra_forbidden"), details[0])
+    place = found["loc"]
+    if place[:1] == ("task",) and place[1:2] in {("heatmap",), ("localization",)}:
+        found["loc"] = (place[0], *place[2:])  # the kind is no key
+    return found
 
 
 def _message(detail: ErrorDetails) -> str:
@@ -378,6 +459,14 @@ def _keys(model: type[BaseModel], front: str = "") -> Iterator[str]:
     """Give the dotted keys of a recipe; those of a list's members without their position."""
     for name, field in model.model_fields.items():
         yield front + name
-        for part in (field.annotation, *get_args(field.annotation)):
-            if isinstance(part, type) and issubclass(part, BaseModel):
-                yield from _keys(part, f"{front}{name}.")
+        for part in _models_in(field.annotation):
+            yield from _keys(part, f"{front}{name}.")
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    """Give the models that an annotation names, within lists, unions and ``Annotated``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        return
+    for part in get_args(annotation):
+        yield from _models_in(part)

@@ -26,10 +26,10 @@ from torch import Tensor
 from bridge.errors import ImageError, RecipeError, TableError
 from bridge.images.read import open_image
 from bridge.smlm.labels import MovieLabels, Window, count_emitters
-from bridge.smlm.like import conditions_like
-from bridge.smlm.patches import PatchConditions, simulate_patches
+from bridge.smlm.patches import PatchConditions, Patches, simulate_patches
 from bridge.smlm.sniff import check_against_stack
 from bridge.smlm.table import read_table
+from bridge.training.likeness import take_likeness
 from bridge.training.recipe import DataPart, MoviePart, Recipe
 
 Use = Literal["training", "validation"]
@@ -39,13 +39,17 @@ _TRIES: Final = 200
 _SAME_PIXEL: Final = 5e-3  # relative; a TIFF's resolution is a rounded fraction
 
 
-class Batch(NamedTuple):
-    """Patches and their labels, on one device."""
+class LabelledFrames(NamedTuple):
+    """Patches and their labels as images, on one device."""
 
     frames: Tensor
     """(b, 1, y, x) camera counts, float32."""
     emitters: Tensor
     """(b, 1, Y, X) emitters per fine pixel, float32."""
+
+
+Batch = LabelledFrames | Patches
+"""What a step learns from: frames with an image of emitters, or with a list of them."""
 
 
 class Source(Protocol):
@@ -60,8 +64,26 @@ def _seed(key: Sequence[int]) -> int:
     return int(np.random.SeedSequence(list(key)).generate_state(1, np.uint64)[0] >> 1)
 
 
+class EmitterSource:
+    """Patches of a simulation with a list of their emitters, made on the device that asks.
+
+    Parameters
+    ----------
+    conditions : PatchConditions
+        What is drawn.
+    """
+
+    def __init__(self, conditions: PatchConditions) -> None:
+        self.conditions = conditions
+
+    def batch(self, n: int, key: Sequence[int], device: torch.device) -> Patches:
+        """Simulate ``n`` patches."""
+        generator = torch.Generator(device).manual_seed(_seed(key))
+        return simulate_patches(self.conditions, n, generator=generator)
+
+
 class SimulatedSource:
-    """Patches of a simulation, made on the device that asks.
+    """Patches of a simulation with an image of their emitters.
 
     Parameters
     ----------
@@ -75,10 +97,9 @@ class SimulatedSource:
         self.conditions = conditions
         self._upscaling = upscaling
 
-    def batch(self, n: int, key: Sequence[int], device: torch.device) -> Batch:
+    def batch(self, n: int, key: Sequence[int], device: torch.device) -> LabelledFrames:
         """Simulate ``n`` patches."""
-        generator = torch.Generator(device).manual_seed(_seed(key))
-        frames, emitters, _ = simulate_patches(self.conditions, n, generator=generator)
+        frames, emitters, _ = EmitterSource(self.conditions).batch(n, key, device)
         edge_px = self.conditions.size_px
         counts = count_emitters(
             emitters.x_px,
@@ -87,7 +108,7 @@ class SimulatedSource:
             shape=(edge_px, edge_px),
             upscaling=self._upscaling,
         )
-        return Batch(frames, counts)
+        return LabelledFrames(frames, counts)
 
 
 @dataclass(frozen=True)
@@ -154,11 +175,11 @@ class MovieSource:
         self._turn = turn
         self._draw(np.random.default_rng(0))
 
-    def batch(self, n: int, key: Sequence[int], device: torch.device) -> Batch:
+    def batch(self, n: int, key: Sequence[int], device: torch.device) -> LabelledFrames:
         """Cut ``n`` patches."""
         rng = np.random.default_rng(_seed(key))
         frames, counts = zip(*(self._cut(rng) for _ in range(n)), strict=True)
-        return Batch(
+        return LabelledFrames(
             torch.from_numpy(np.stack(frames)[:, None]).to(device),
             torch.from_numpy(np.stack(counts)[:, None]).to(device),
         )
@@ -227,10 +248,10 @@ class MixedSource:
     def __init__(
         self, simulated: SimulatedSource, movies: MovieSource, *, movies_share: float
     ) -> None:
-        self._parts: tuple[Source, Source] = (simulated, movies)
+        self._parts: tuple[SimulatedSource | MovieSource, ...] = (simulated, movies)
         self._share = movies_share
 
-    def batch(self, n: int, key: Sequence[int], device: torch.device) -> Batch:
+    def batch(self, n: int, key: Sequence[int], device: torch.device) -> LabelledFrames:
         """Give some of both."""
         n_movies = round(self._share * n)
         if n > 1 and 0 < self._share < 1:
@@ -242,7 +263,7 @@ class MixedSource:
             )
             if number
         ]
-        return Batch(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+        return LabelledFrames(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -298,10 +319,15 @@ def open_sources(recipe: Recipe, *, stride: int) -> Sources:
             fields[use].append(opened.field(use, data))
     sizes = [field.pixel_size_nm for field in fields["training"]]
     if conditions is not None and data.like is not None:
-        table = read_table(data.like, pixel_size_nm=sizes[0] if sizes else None)
-        likeness = conditions_like(table, conditions)
+        likeness = take_likeness(
+            data.like,
+            data.like_stack,
+            conditions,
+            pixel_size_nm=sizes[0] if sizes else None,
+            is_camera_set="camera" in data.simulation,
+        )
         conditions = likeness.settings
-        notes += [*table.attrs.get("warnings", []), *likeness.notes]
+        notes += likeness.notes
     sizes += [conditions.camera.pixel_size_nm] if conditions is not None else []
     if max(sizes) > (1 + _SAME_PIXEL) * min(sizes):
         found = "pixels of " + " and ".join(f"{size:g} nm" for size in sorted(set(sizes)))
@@ -309,7 +335,9 @@ def open_sources(recipe: Recipe, *, stride: int) -> Sources:
         raise RecipeError("data", found, "one pixel size in movies and simulation", remedy)
     training: Source | None = None
     validation: Source | None = None
-    if conditions is not None:
+    if conditions is not None and recipe.task.kind == "localization":
+        training = validation = EmitterSource(conditions)
+    elif conditions is not None:
         training = validation = SimulatedSource(conditions, upscaling=upscaling)
     if data.movies:
         learned, judged = (

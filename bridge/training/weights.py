@@ -38,6 +38,7 @@ def write_weights(
     example: NDArray[np.float32],
     input_name: str,
     output_name: str,
+    stride: int = 1,
 ) -> None:
     """Write a network in all three formats.
 
@@ -51,6 +52,8 @@ def write_weights(
         An input as the network gets it; batch, y and x stay free in the graph.
     input_name, output_name : str
         Names in the ONNX graph.
+    stride : int
+        Its inputs' y and x are multiples of this.
     """
     torch.save(
         {name: value.contiguous() for name, value in network.state_dict().items()},
@@ -62,6 +65,8 @@ def write_weights(
         scripted = torch.jit.script(network)
         scripted.save(str(folder / FILES["torchscript"]))  # type: ignore[no-untyped-call]
     path = folder / FILES["onnx"]
+    # With plain free sizes torch can't see that halving and doubling give the size back.
+    rows, columns = (stride * torch.export.Dim(name) for name in ("rows", "columns"))
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which we don't
     torch.onnx.export(
         network,
@@ -72,12 +77,16 @@ def write_weights(
         opset_version=OPSET,
         input_names=[input_name],
         output_names=[output_name],
-        dynamic_shapes=[dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)],
+        dynamic_shapes=[{0: torch.export.Dim("batch"), 2: rows, 3: columns}],
         verbose=False,
     )
     graph = onnx.load(path)
     graph.ir_version = _IR_VERSION
     graph.doc_string = ""
+    for tensor in (*graph.graph.input, *graph.graph.output):
+        for axis, size in zip("bcyx", tensor.type.tensor_type.shape.dim, strict=True):
+            if not size.HasField("dim_value"):
+                size.dim_param = axis  # instead of "4*rows"
     graph.metadata_props.clear()
     for node in graph.graph.node:
         del node.metadata_props[:]  # the exporter's stack traces, with paths of this computer

@@ -27,7 +27,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> dict:
 @pytest.fixture
 def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure on few empty frames; the figures stay real."""
-    monkeypatch.setattr("bridge.training.figures._N_EMPTY", 4)
+    monkeypatch.setattr("bridge.training.heatmap_figures._N_EMPTY", 4)
 
 
 @pytest.mark.slow

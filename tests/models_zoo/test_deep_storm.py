@@ -93,7 +93,7 @@ def test_the_package_says_what_its_recipe_says() -> None:
     config = description.config.model_dump()["zoobridge"]
     assert config["training"]["steps_done"] == recipe.fit.steps
     assert config["trained_on"]["photons"] == list(recipe.conditions.photons)
-    assert config["receptive_radius_px"] == measure_radius_px(recipe.network, upscaling=8)
+    assert config["receptive_radius_px"] == measure_radius_px(recipe)
 
 
 def test_the_package_passes_its_check_and_is_small() -> None:

@@ -21,7 +21,7 @@ from bridge.errors import Cancelled, DeviceError, OutputError, RecipeError, Trai
 from bridge.training import fit as fit_module
 from bridge.training.fit import Run, read_run_recipe, reopen, train
 from bridge.training.panels import save_panel
-from bridge.training.sources import Batch
+from bridge.training.sources import Batch, LabelledFrames
 
 
 def checkpoint(run_dir: Path, name: str = "last") -> dict[str, Any]:
@@ -269,7 +269,7 @@ def test_frames_that_hold_no_numbers_are_refused_before_it_starts(
         def batch(self, n: int, key: Any, device: Any) -> Batch:
             frames = torch.ones(n, 1, 16, 16)
             frames[:3, 0, 2, 2] = float("nan")
-            return Batch(frames, torch.zeros(n, 1, 128, 128))
+            return LabelledFrames(frames, torch.zeros(n, 1, 128, 128))
 
     opened = fit_module.open_sources
     monkeypatch.setattr(

@@ -32,7 +32,7 @@ def emitters(places: list[list[tuple[float, float, float]]]) -> Emitters:
             rows[:, i, k] = torch.tensor(values)
             is_real[i, k] = True
     zero = torch.zeros(len(places), n)
-    return Emitters(rows[0], rows[1], zero, rows[2], is_real, zero)
+    return Emitters(rows[0], rows[1], zero, rows[2], is_real, zero, rows[2][:, None])
 
 
 def slow_loss(out: Tensor, places: list[list[tuple[float, float, float]]]) -> float:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import correlate
 
 from bridge.training.losses import HeatmapLoss
-from bridge.training.recipe import TaskPart
+from bridge.training.recipe import HeatmapPart
 
-DSIR = TaskPart(
+DSIR = HeatmapPart(
     amount=1.0,
     kernel_px=5,
     kernel_fwhm_px=3.0,
@@ -47,7 +47,7 @@ def blur(images: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return np.stack([correlate(image, kernel, mode="constant") for image in images])
 
 
-def loss_of(task: TaskPart, predicted: np.ndarray, emitters: np.ndarray, done: float) -> float:
+def loss_of(task: HeatmapPart, predicted: np.ndarray, emitters: np.ndarray, done: float) -> float:
     tensors = (torch.from_numpy(a[:, None].astype(np.float32)) for a in (predicted, emitters))
     return float(HeatmapLoss(task)(*tensors, done))
 
@@ -63,7 +63,7 @@ def test_it_is_deep_storm_s_published_loss(seed, done):
     label = 100 * blur(spikes, kernel)
     expected = ((label - blur(published, 2 * kernel)) ** 2).mean() + abs(published).mean()
     # Our output is twice the published one, so that its sum is 100 an emitter, as the label's.
-    assert loss_of(TaskPart(), 2 * published, spikes, done) == pytest.approx(expected, rel=1e-4)
+    assert loss_of(HeatmapPart(), 2 * published, spikes, done) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(("done", "fwhm_px"), [(0.0, 3.0), (0.89, 3.0), (0.91, 1.0), (1.0, 1.0)])
@@ -85,14 +85,14 @@ def test_the_blur_changes_at_the_very_step_that_the_recipe_says():
 
 def test_without_fine_tuning_the_blur_never_changes():
     predicted, spikes = patches(2)
-    values = {loss_of(TaskPart(), predicted, spikes, done) for done in (0.0, 0.999, 1.0)}
+    values = {loss_of(HeatmapPart(), predicted, spikes, done) for done in (0.0, 0.999, 1.0)}
     assert len(values) == 1
 
 
 def test_two_emitters_in_a_pixel_ask_for_twice_as_much():
     spikes = np.zeros((1, 16, 16))
     spikes[0, 8, 8] = 2
-    task = TaskPart(sparsity=0.0)
+    task = HeatmapPart(sparsity=0.0)
     values = [loss_of(task, amount * spikes, spikes, 0.0) for amount in (50, 100, 150)]
     assert values[1] == 0
     assert values[0] == pytest.approx(values[2])
@@ -103,7 +103,7 @@ def test_the_gradient_of_a_dark_output_points_at_the_emitter():
     spikes = torch.zeros(1, 1, 16, 16)
     spikes[0, 0, 5, 11] = 1
     predicted = torch.zeros(1, 1, 16, 16, requires_grad=True)
-    HeatmapLoss(TaskPart())(predicted, spikes, 0.0).backward()
+    HeatmapLoss(HeatmapPart())(predicted, spikes, 0.0).backward()
     assert int(predicted.grad.argmin()) == 5 * 16 + 11
     assert predicted.grad.min() < 0
 
@@ -112,10 +112,10 @@ def test_half_precision_outputs_are_compared_in_full():
     predicted, spikes = patches(3)
     full = torch.from_numpy(predicted[:, None]).bfloat16()
     emitters = torch.from_numpy(spikes[:, None]).float()
-    loss = HeatmapLoss(TaskPart())(full, emitters, 0.0)
+    loss = HeatmapLoss(HeatmapPart())(full, emitters, 0.0)
     assert loss.dtype == torch.float32
-    assert float(loss) == float(HeatmapLoss(TaskPart())(full.float(), emitters, 0.0))
+    assert float(loss) == float(HeatmapLoss(HeatmapPart())(full.float(), emitters, 0.0))
 
 
 def test_its_kernels_are_no_part_of_the_checkpoint():
-    assert not HeatmapLoss(TaskPart()).state_dict()
+    assert not HeatmapLoss(HeatmapPart()).state_dict()

@@ -15,9 +15,9 @@ from PIL import Image
 
 from bridge.errors import NetworkError, OutputError
 from bridge.runtime.predict import Settings, predict_arrays
-from bridge.training import figures as figures_module
+from bridge.training import heatmap_figures as figures_module
 from bridge.training import package as package_module
-from bridge.training.figures import predict_frames
+from bridge.training.heatmap_figures import predict_frames
 from bridge.training.fit import reopen, train
 from bridge.training.package import Packaged, make_package
 from bridge.training.tasks.heatmap import HeatmapTask
@@ -72,7 +72,8 @@ def test_raw_frames_in_emitters_out_tiled_as_whole(packaged, run, monkeypatch, t
     whole, tiled = predict(packaged, frames, 160), predict(packaged, frames, 80)
     assert whole.shape[-2:] == (1200, 1048)
     assert abs(whole - tiled).max() < 1e-4 * max(whole.std(), 1e-6)
-    task: HeatmapTask = reopen(run.run_dir).task
+    task = reopen(run.run_dir).task
+    assert isinstance(task, HeatmapTask)
     expected = predict_frames(task, frames[:, :128, :128])
     inner = whole.reshape(2, 1200, 1048)[:, :800, :800]
     np.testing.assert_allclose(inner, expected[:, :800, :800], atol=1e-3 * expected.max())

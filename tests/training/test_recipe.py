@@ -246,7 +246,7 @@ def test_every_shipped_recipe_loads_and_its_network_fits(name):
     recipe = load_recipe(find_recipe(name))
     network = build_network(recipe.network)
     assert recipe.data.patch_px % stride_of(network) == 0
-    check_shapes(network, recipe.task, patch_px=recipe.data.patch_px)
+    check_shapes(network, recipe)
     assert network.training
 
 
@@ -298,4 +298,4 @@ def test_a_network_of_another_size_than_its_labels_is_refused(recipe_path):
     recipe = load_recipe(recipe_path, {"task.upscaling": 4})
     network = build_network(recipe.network)
     with pytest.raises(RecipeError, match=r"Expected \(2, 1, 64, 64\)"):
-        check_shapes(network, recipe.task, patch_px=16)
+        check_shapes(network, recipe)

@@ -80,6 +80,40 @@ class Figures:
         more = {"haze_per_frame": self.haze_per_frame, "false_per_frame": self.false_per_frame}
         return found | {k: round(v, 4) for k, v in more.items() if v is not None}
 
+    def sentences(self) -> list[str]:
+        """Tell a line for each movie."""
+        return [
+            f"{movie}: r {score.correlation:.3f} (sum of frames {score.frames_correlation:.3f}), "
+            f"NMSE {score.nmse:.3f} ({score.frames_nmse:.3f}), mass {score.mass:.2f}."
+            for movie, score in self.scores.items()
+        ]
+
+    def card(self) -> str:
+        """Tell them as a part of a package's card."""
+        lines = [
+            "The truth is the sum of all emitters, blurred by one fine pixel. r is the correlation "
+            "with it, NMSE the squared error after the best scale over the truth's square, both "
+            "without 4 camera pixels at each edge; mass is the emitters the outputs add up to, "
+            "over the true number. In brackets: the sum of the camera frames. None of it was "
+            "trained on; the filaments (48 x 48 pixels, 1000 photons, background 10) are "
+            "simulated.",
+            "",
+            "| movie | r | NMSE | mass |",
+            "|---|---|---|---|",
+        ]
+        for movie, score in self.scores.items():
+            lines.append(
+                f"| {movie} | {score.correlation:.3f} ({score.frames_correlation:.3f}) | "
+                f"{score.nmse:.3f} ({score.frames_nmse:.3f}) | {score.mass:.2f} |"
+            )
+        if self.haze_per_frame is not None:
+            lines += [
+                "",
+                f"A frame of 64 x 64 pixels without emitters adds up to {self.haze_per_frame:.3f} "
+                f"emitters, and shows {self.false_per_frame:.3f} spots.",
+            ]
+        return "\n".join(lines)
+
 
 def measure(
     task: HeatmapTask, *, conditions: PatchConditions | None, fields: list[Field]
@@ -100,7 +134,7 @@ def measure(
     Figures
         Of the network.
     """
-    upscaling, amount = task.recipe.task.upscaling, task.recipe.task.amount
+    upscaling, amount = task.part.upscaling, task.part.amount
 
     def predict(frames: NDArray[np.generic]) -> NDArray[np.float32]:
         return predict_frames(task, frames)
