@@ -33,7 +33,7 @@ _OVER_CHANCE = 1.5  # rows found again near by, over those by chance
 _FAR_NM = 1000.0
 _N_BINS = 80
 _REACH_SIGMAS = 8.0  # the histogram ends here; at d = 6 s the peak is down to 1 in 8000
-_SEED = 0
+_RAYLEIGH_MEDIAN = 2 * math.sqrt(math.log(2))  # of the distances, over s
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,19 +100,19 @@ def measure_nena(table: pd.DataFrame) -> NenaResult:
     distances = _neighbour_distances(places, frame + 1)
     if len(distances) < _LEAST_PAIRS:
         return _nothing(len(distances))
-    guess = _guess_sigma(distances)
-    for _ in range(3):
+    n_frames = int(np.ptp(frame)) + 1
+    elsewhere = frame.min() + (frame - frame.min() + n_frames // 2) % n_frames
+    by_chance = _neighbour_distances(places, elsewhere) if n_frames > 3 else distances
+    guess = _guess_sigma(distances, by_chance)
+    result = _nothing(len(distances))
+    for _ in range(3 if guess else 0):
         result = _fit(distances, guess)
         # Fit once more where the histogram turns out too short or too long for the sigma found.
         if not math.isfinite(result.precision_nm) or 0.8 < result.precision_nm / guess < 1.25:
             break
         guess = result.precision_nm
     near = 3 * result.precision_nm
-    n_near = np.count_nonzero(distances < near)
-    n_frames = int(np.ptp(frame)) + 1
-    elsewhere = frame.min() + (frame - frame.min() + n_frames // 2) % n_frames
-    by_chance = _neighbour_distances(places, elsewhere) if n_frames > 3 else distances
-    n_chance = np.count_nonzero(by_chance < near)
+    n_near, n_chance = (np.count_nonzero(part < near) for part in (distances, by_chance))
     # Nearest neighbours among emitters that know nothing of each other are Rayleigh as well.
     return result if n_near > _OVER_CHANCE * n_chance else _nothing(len(distances))
 
@@ -144,19 +144,15 @@ def _neighbour_distances(places: Floats, frames: Floats) -> Floats:
     return near
 
 
-def _guess_sigma(distances: Floats) -> float:
-    """Find where the density per area falls to 1/e of its height over the far field: 2 sigma."""
+def _guess_sigma(distances: Floats, by_chance: Floats) -> float:
+    """Give the sigma of which the median distance of what is more than chance is typical; or 0."""
     ordered = np.sort(distances)
-    # Rings of equal counts resolve a peak of any width; in their area lies the density.
-    ring = max(20, len(ordered) // 200)
-    edges = np.concatenate([[0.0], ordered[ring - 1 :: ring]])
-    area = np.maximum(np.diff(edges**2), 1e-12)
-    density = 1 / area
-    height = float(np.median(density[:3]))
-    far = float(np.median(density[-max(3, len(density) // 10) :]))
-    is_below = density < far + (height - far) / math.e
-    last = int(np.argmax(is_below)) if is_below.any() else len(area) - 1
-    return max(float(edges[last + 1] / 2), 1e-3)
+    excess = np.arange(1, len(ordered) + 1) - np.searchsorted(np.sort(by_chance), ordered)
+    most = int(np.argmax(excess))
+    if excess[most] < 5 * math.sqrt(len(ordered)):
+        return 0.0
+    half = int(np.argmax(excess >= excess[most] / 2))
+    return max(float(ordered[half]) / _RAYLEIGH_MEDIAN, 1e-3)
 
 
 def _same(d: Floats, sigma: float) -> Floats:
@@ -174,11 +170,12 @@ def _fit(distances: Floats, guess: float) -> NenaResult:
 
     def expect(d: Floats, same: float, s: float, near: float, dc: float, w: float, any_: float):  # type: ignore[no-untyped-def]
         gauss = np.exp(-((d - dc) ** 2) / (2 * w**2)) / (w * math.sqrt(2 * math.pi))
-        return width * (same * _same(d, s) + near * gauss + any_ * 2 * d / far**2)
+        return width * (same * (_same(d, s) + near * gauss) + any_ * 2 * d / far**2)
 
-    start = [0.7 * n, guess, 0.05 * n, 5 * guess, 1.5 * guess, 0.25 * n]
+    # Neighbours near by are the fewer, and not as near: else they would explain all by themselves.
+    start = [0.7 * n, guess, 0.05, 5 * guess, 1.5 * guess, 0.25 * n]
     low = [0, guess / 4, 0, 3 * guess, 0.75 * guess, 0]
-    high = [2 * n, 2.5 * guess, n, 2 * far, far, 2 * n]
+    high = [2 * n, 2.5 * guess, 1, 2 * far, far, 2 * n]
     if n < _LEAST_PAIRS:
         return _nothing(n)
     try:

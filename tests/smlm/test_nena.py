@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,9 @@ from bridge.errors import TableError
 from bridge.smlm.blinking import Lifetimes, UniformPhotons
 from bridge.smlm.layout import Anywhere, View
 from bridge.smlm.nena import measure_nena
+from bridge.smlm.table import read_table
 
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "thunderstorm_exports" / "coli"
 SIDE_NM = 10_000.0
 
 
@@ -56,6 +59,28 @@ def test_unequal_precisions_give_a_figure_between_them():
     extra = rng.normal(0, math.sqrt(300), (len(table), 2)) * worse[:, None]
     mixed = table.assign(x_nm=table["x_nm"] + extra[:, 0], y_nm=table["y_nm"] + extra[:, 1])
     assert 11 < measure_nena(mixed).precision_nm < 19
+
+
+@pytest.mark.parametrize("spread", [0.3, 0.6])
+def test_precisions_of_every_width_give_one_near_their_typical_value(spread):
+    table = blinking(0, density=0.1)
+    rng = np.random.default_rng(3)
+    sigma = 10 * np.exp(rng.normal(0, spread, len(table)))
+    away = rng.normal(0, 1, (2, len(table))) * sigma
+    mixed = table.assign(x_nm=table["x_nm"] + away[0], y_nm=table["y_nm"] + away[1])
+    assert 9 < measure_nena(mixed).precision_nm < 14
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the tables of ThunderSTORM in shared/data")
+def test_three_real_tables_of_one_microscope_agree():
+    found = [measure_nena(read_table(SHARED / f"0{k}_storm.csv")) for k in (1, 2, 3)]
+    figures = [one.precision_nm for one in found]
+    assert np.ptp(figures) < 0.2 * np.mean(figures)
+    # The most frequent distance of Rayleigh's density is sqrt(2) sigma.
+    for one in found:
+        smooth = np.convolve(one.counts, np.ones(9), "same")
+        mode = one.edges_nm[np.argmax(smooth)] / math.sqrt(2)
+        assert one.precision_nm == pytest.approx(mode, rel=0.3)
 
 
 def test_a_long_table_is_measured_on_a_run_of_its_frames():
