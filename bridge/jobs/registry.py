@@ -21,6 +21,7 @@ JOBS: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("convert",): "bridge.jobs.convert:Convert",
         ("simulate",): "bridge.jobs.simulate:Simulate",
         ("evaluate",): "bridge.jobs.evaluate:Evaluate",
+        ("compare-localizers",): "bridge.jobs.compare_localizers:CompareLocalizers",
         ("models", "list"): "bridge.jobs.models:ListModels",
         ("models", "info"): "bridge.jobs.models:DescribeModel",
         ("models", "check"): "bridge.jobs.models:CheckModel",
