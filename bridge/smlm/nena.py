@@ -43,8 +43,9 @@ class NenaResult:
     Attributes
     ----------
     precision_nm : float
-        Standard error of a coordinate along one axis, averaged over the table, in nm; NaN where
-        the table doesn't show it.
+        Standard error of a coordinate along one axis, typical of the table, in nm; NaN where the
+        table doesn't show it. Where rows differ much, it is that of the better ones: 8 nm for a
+        median of 10 nm and a log-normal spread by a factor of 1.8.
     error_nm : float
         Standard error of ``precision_nm`` by the fit, in nm.
     n_pairs : int
