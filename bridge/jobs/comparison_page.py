@@ -230,8 +230,8 @@ def contest_sections(contest: Contest, main: Picture | None = None) -> Iterator[
         density = contest.window.density_per_um2
         caption = (
             f"A part of frame {contest.window.frame} at {density:.3g} emitters per square "
-            "micrometre: circles are emitters, crosses are detections; numbers are detections "
-            "for emitters."
+            f"micrometre: circles are its {len(contest.window.truth)} emitters, crosses are "
+            "detections."
         )
         shown = draw_picture(draw_windows(contest, contest.window), caption)
         yield Section("To look at", pictures=[shown])

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -200,7 +201,8 @@ def run_picasso(
         In our columns; Picasso's places count from the middle of the first pixel.
     """
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    localize = importlib.import_module("picasso.localize")  # heavy, and no dependency of ours
+    with matplotlib.rc_context():  # Picasso changes how everybody's figures look
+        localize = importlib.import_module("picasso.localize")  # heavy, no dependency of ours
     n, height, width = frames.shape
     scaling = camera.scaling()
     size_nm = camera.pixel_size_nm

@@ -213,7 +213,7 @@ def draw_windows(contest: Contest, window: Window) -> Figure:
             )
         axes.set(xlim=(x, x + edge), ylim=(y + edge, y), xticks=[], yticks=[])
         axes.set_title(
-            f"{standing.name}: {len(standing.in_window)} for {len(window.truth)}",
+            f"{standing.name}: {len(standing.in_window)} detections",
             color=style.colour,
             fontweight="bold",
         )

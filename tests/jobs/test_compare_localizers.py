@@ -48,33 +48,33 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def compare(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Give a function that runs the job: exit code and status."""
+    """Give a function that runs the job: exit code and outputs."""
 
     def run(*words: object) -> tuple[int, dict[str, Any]]:
         fixed = ["compare-localizers", "--output", str(tmp_path / "page.html"), "--picasso", "no"]
         exit_code = main([*fixed, *map(str, words)])
-        return exit_code, json.loads(capsys.readouterr().out.splitlines()[-1])
+        return exit_code, json.loads(capsys.readouterr().out.splitlines()[-1])["outputs"]
 
     return run
 
 
 def test_an_own_movie_with_the_table_of_another(compare: Run, files, tmp_path: Path):
-    exit_code, status = compare(
+    exit_code, outputs = compare(
         *("--input", files["movie"], "--truth", files["truth"], "--tables", files["good"]),
         *("--model", files["model"], "--pixel-size-nm", 100),
     )
     assert exit_code == 0
-    assert status["localizers"] == ["A small localizer", "single-spot fit", "good"]
-    (network,), (fit,), (good,) = status["jaccard"]
+    assert outputs["localizers"] == ["A small localizer", "single-spot fit", "good"]
+    (network,), (fit,), (good,) = outputs["jaccard"]
     assert good == pytest.approx(0.9, abs=0.03)
     assert good > fit > 0.6
     assert network < 0.5, "random weights know nothing"
-    assert status["rmse_nm"][2][0] == pytest.approx(14.1, abs=1.5)
+    assert outputs["rmse_nm"][2][0] == pytest.approx(14.1, abs=1.5)
     said = json.loads((tmp_path / "page.json").read_text("utf-8"))
     assert said["localizers"][2]["seconds_per_frame"] == [None]
     assert said["localizers"][2]["densities"][0]["jaccard"] == good
     rows = pd.read_csv(tmp_path / "page.csv")
-    assert rows["localizer"].tolist() == status["localizers"]
+    assert rows["localizer"].tolist() == outputs["localizers"]
     assert rows["bound_alone_nm"].nunique() == 1
     assert (rows["bound_in_the_crowd_nm"] > rows["bound_alone_nm"]).all()
     page = (tmp_path / "page.html").read_text("utf-8")
@@ -85,12 +85,12 @@ def test_an_own_movie_with_the_table_of_another(compare: Run, files, tmp_path: P
 
 
 def test_simulated_scenes_with_lone_emitters_and_empty_frames(compare: Run, files, tmp_path: Path):
-    exit_code, status = compare(
+    exit_code, outputs = compare(
         *("--model", files["model"], "--share", 0.02, "--densities", 3, 0.5),
         *("--emitter-photons", 2000, "--background-photons", 5, "--sigma-nm", 120),
     )
-    assert exit_code == 0, status
-    assert status["densities_per_um2"] == [0.5, 3.0]
+    assert exit_code == 0, outputs
+    assert outputs["densities_per_um2"] == [0.5, 3.0]
     said = json.loads((tmp_path / "page.json").read_text("utf-8"))
     assert "120 nm wide" in said["scene"]
     assert "2000 photons" in said["scene"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -172,7 +173,9 @@ def test_picasso_is_read_with_the_right_origin_and_chooses_by_the_truth():
     def localize(frames):
         return run_picasso(frames, camera=BENCH.camera, net_gradient=600)
 
+    look = dict(matplotlib.rcParams)
     lone = score_lone_emitters(BENCH, localize, photons=1000, n=200)
+    assert dict(matplotlib.rcParams) == look, "importing Picasso leaves figures as they were"
     assert abs(lone.bias_nm) < 1.5
     assert lone.rmse_nm < 1.4 * lone.bound_nm
     assert lone.photons_ratio == pytest.approx(1, abs=0.1)
