@@ -9,13 +9,13 @@ sparse = "";
 dense = "";
 folder = "";
 table = "";
-recipe = "deep-storm";
-minutes = "20";         // length of the training
+recipe = "localizer";   // or deep-storm, for images of emitters
+minutes = "5";          // length of the training
 pixel_size_nm = "100";  // edge of a camera pixel in the sample
 offset_adu = "100";     // counts of a dark pixel
 photons_per_adu = "1";
 em_gain = "";           // "": no electron multiplication
-threshold = "auto";     // how high a peak must be to count, as for "zoobridge localize"
+threshold = "auto";     // how sure, or high, it must be to count, as for "zoobridge localize"
 steps = "";             // length of the training in steps instead
 change = "";            // other values of the recipe, with ; between them: "fit.batch=8;fit.learning_rate=0.0005"
 
@@ -69,7 +69,8 @@ needFile(table);
 
 // Learn from it, and localize the dense movie.
 job(command, "Train", newArray("recipe", recipe, "output", folder + "/run", "stack", sparse, "table", table,
-    "pixel_size_nm", pixel_size_nm, "minutes", minutes, "steps", steps, "change", change));
+    "pixel_size_nm", pixel_size_nm, "camera_offset_adu", offset_adu, "electrons_per_adu", photons_per_adu,
+    "em_gain", em_gain, "minutes", minutes, "steps", steps, "change", change));
 found = folder + "/" + fileName(withoutEnding(File.getName(dense))) + ".csv";
 job(command, "Localize", newArray("model", folder + "/run/package", "input", dense, "output", found,
     "pixel_size_nm", pixel_size_nm, "threshold", threshold, "trust", "true", "overwrite", "true"));

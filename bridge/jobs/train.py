@@ -222,6 +222,6 @@ def package_run(run: Run, folder: Path, *, overwrite: bool, progress: Progress) 
             "curves": str(run.run_dir / "curves.png"),
             "figures": dict(figures),
         },
-        warnings=run.sources.notes,
-        summary=summary,
+        warnings=run.sources.warnings,
+        summary=[*run.sources.notes, *summary],
     )

@@ -216,7 +216,8 @@ def _take_on_time(table: pd.DataFrame, notes: list[str]) -> dict[str, object]:
         asked = np.column_stack([places, (frame + step) * apart_nm])
         distance, _ = tree.query(asked, distance_upper_bound=_SAME_PLACE_NM)
         has_next = frame <= frame.max() - step
-        return float(np.isfinite(distance[has_next]).mean()) if has_next.any() else 0.0
+        is_near = np.isfinite(np.asarray(distance, np.float64))
+        return float(is_near[has_next].mean()) if has_next.any() else 0.0
 
     by_chance = followed(_LONG_AFTER)
     share = (followed(1) - by_chance) / max(1 - by_chance, 0.1)

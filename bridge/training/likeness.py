@@ -7,6 +7,7 @@ right. Nothing is guessed: where they contradict each other, training is refused
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +17,32 @@ import xarray as xr
 from bridge.errors import TableError
 from bridge.images.read import open_image
 from bridge.smlm.camera import Camera, Ccd, Emccd
-from bridge.smlm.like import Likeness, conditions_like
+from bridge.smlm.like import conditions_like
 from bridge.smlm.measure import MovieFacts, describe, find_contradictions, measure_movie
 from bridge.smlm.movie_blocks import take_frames
 from bridge.smlm.patches import PatchConditions
 from bridge.smlm.protocol import find_protocol
+from bridge.smlm.psf import IntegratedGaussian
 from bridge.smlm.sniff import check_against_stack
 from bridge.smlm.table import read_table
 
 _BACKGROUND_MARGIN = (0.5, 3.0)  # beyond the trained range a network finds nothing, or hundreds
 _DENSER = 3.0  # emitters that a fit didn't tell apart are missing in a table
-_LEAST_DENSITY = 3.0  # per square micrometre
+_USUAL_DENSITY = (3.0, 8.0)  # per square micrometre; a denser table counts as it is
+_WIDTH_MARGIN = 0.92
 _SAME_PHOTONS = 2.0  # a fit with another model may differ by nearly so much
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was taken from a table and its movie."""
+
+    settings: PatchConditions
+    """What is simulated."""
+    notes: list[str]
+    """What was taken from where."""
+    warnings: list[str]
+    """What is doubtful."""
 
 
 def take_likeness(
@@ -37,7 +52,7 @@ def take_likeness(
     *,
     pixel_size_nm: float | None = None,
     is_camera_set: bool = False,
-) -> Likeness[PatchConditions]:
+) -> Taken:
     """Take conditions of training patches from a table, and from its movie where there is one.
 
     Parameters
@@ -55,7 +70,7 @@ def take_likeness(
 
     Returns
     -------
-    Likeness
+    Taken
         Conditions, and sentences on what was taken from where.
 
     Raises
@@ -67,23 +82,24 @@ def take_likeness(
     """
     notes: list[str] = []
     table = read_table(table_path, pixel_size_nm=pixel_size_nm)
-    notes += table.attrs.get("warnings", [])
+    doubts = list(table.attrs.get("warnings", []))
     movie = None if stack_path is None else take_frames(open_image(stack_path))[0]
     if not table.attrs.get("pixel_size_nm"):
         table.attrs["pixel_size_nm"] = _pixel_size_nm(movie) or base.camera.pixel_size_nm
-        notes.append(f"The table's files don't say its pixel size: {table.attrs['pixel_size_nm']}.")
+        size_nm = table.attrs["pixel_size_nm"]
+        notes.append(f"The table's files don't say its pixel size; {size_nm:g} nm is taken.")
     camera = base.camera if is_camera_set else _protocol_camera(table_path, base.camera, notes)
     likeness = conditions_like(table, base.model_copy(update={"camera": camera}))
     notes += likeness.notes
-    conditions = _make_denser(likeness.settings, notes)
+    conditions = _widen_width(_make_denser(likeness.settings, notes))
     if movie is not None:
         notes += check_against_stack(table, movie).sentences
         facts = measure_movie(movie, camera=conditions.camera)
         notes.append(describe(facts))
         _check_photons(table, facts, conditions.camera)
         conditions = _widen_background(conditions, facts, notes)
-        _check_movie(facts, conditions, str(stack_path), notes)
-    return Likeness(conditions, notes)
+        doubts += _check_movie(facts, conditions, str(stack_path))
+    return Taken(conditions, notes, doubts)
 
 
 def _pixel_size_nm(movie: xr.DataArray | None) -> float | None:
@@ -121,12 +137,23 @@ def _protocol_camera(table_path: Path, camera: Camera, notes: list[str]) -> Came
 def _make_denser(conditions: PatchConditions, notes: list[str]) -> PatchConditions:
     """Add room for the emitters that a table doesn't have."""
     found = conditions.density_per_um2[1]
-    high = max(_DENSER * found, _LEAST_DENSITY)
+    least, most = _USUAL_DENSITY
+    high = max(min(_DENSER * found, most), found, least)
     notes.append(
         f"Trained from 0 to {high:.3g} emitters per square micrometre: a table has fewer than its "
         "movie."
     )
     return conditions.model_copy(update={"density_per_um2": (0.0, high)})
+
+
+def _widen_width(conditions: PatchConditions) -> PatchConditions:
+    """Add room for spots a little narrower and wider than most of the table's."""
+    psf = conditions.psf
+    if not isinstance(psf, IntegratedGaussian):
+        return conditions
+    low, high = psf.sigma_nm
+    wide = IntegratedGaussian(sigma_nm=(low * _WIDTH_MARGIN, high / _WIDTH_MARGIN))
+    return conditions.model_copy(update={"psf": wide})
 
 
 def _widen_background(
@@ -153,23 +180,24 @@ def _check_photons(table: pd.DataFrame, facts: MovieFacts, camera: Camera) -> No
     said, measured = float(np.nanmedian(table["photons"])), facts.photons[1]
     if said > 0 and 1 / _SAME_PHOTONS < measured / said < _SAME_PHOTONS:
         return
-    scaling = camera.scaling()
+    scaling, set_to = camera.scaling(), getattr(camera, "electrons_per_adu", 1.0)
+    factor = set_to if isinstance(set_to, int | float) else scaling.photons_per_adu
     raise TableError(
         str(table.attrs["source"]),
         f"its emitters have {said:.4g} photons in the middle, and those of the movie "
         f"{measured:.4g} with {scaling.photons_per_adu:.3g} photons per count",
         "a camera that agrees with the table",
-        "Keep the -protocol.txt that ThunderSTORM saves beside the table, or set the camera: "
-        "data.simulation.camera.electrons_per_adu of about "
-        f"{scaling.photons_per_adu * said / measured:.3g} would agree.",
+        "Keep the -protocol.txt that ThunderSTORM saves beside the table, or give the camera: "
+        "--electrons-per-adu of about "
+        f"{factor * said / measured:.3g} would agree.",
     )
 
 
-def _check_movie(
-    facts: MovieFacts, conditions: PatchConditions, source: str, notes: list[str]
-) -> None:
-    for one in find_contradictions(facts, conditions):
+def _check_movie(facts: MovieFacts, conditions: PatchConditions, source: str) -> list[str]:
+    """Refuse a movie that contradicts what will be simulated; give what is less serious."""
+    found = find_contradictions(facts, conditions)
+    for one in found:
         if one.is_serious:
-            remedy = "Correct data.simulation.camera, or train from a movie that is in order."
+            remedy = "Give the camera's own values, or train from a movie that is in order."
             raise TableError(source, one.sentence, "what will be simulated", remedy)
-        notes.append(one.sentence)
+    return [one.sentence for one in found]

@@ -87,11 +87,12 @@ def check_shapes(network: nn.Module, recipe: Recipe) -> None:
     finally:
         network.train()
     fine_px = patch_px * recipe.task.upscaling
-    n_channels = 1
+    n_channels, key = 1, "task.upscaling"
     if recipe.task.kind == "localization":
+        key = "network.arguments"
         has_z = conditions is not None and len(set(conditions.psf.z_range_nm())) > 1
         n_channels = 10 if has_z else 8
     expected = (2, n_channels, fine_px, fine_px)
     if shape != expected:
         found = f"the network turns {tuple(patch.shape)} into {shape}"
-        raise RecipeError("task", found, f"{expected}", "Set network.arguments to fit the data.")
+        raise RecipeError(key, found, f"{expected}", "Make network and data fit.")

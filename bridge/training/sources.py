@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -282,6 +282,8 @@ class Sources:
     """Edge of a camera pixel."""
     notes: list[str]
     """Sentences on the data."""
+    warnings: list[str]
+    """What is doubtful in them."""
 
 
 def open_sources(recipe: Recipe, *, stride: int) -> Sources:
@@ -310,24 +312,30 @@ def open_sources(recipe: Recipe, *, stride: int) -> Sources:
     if data.patch_px % stride:
         found = f"{data.patch_px} px"
         raise RecipeError("data.patch_px", found, f"a multiple of {stride}, as the network needs")
-    conditions, notes = recipe.conditions, []
+    conditions = recipe.conditions
+    notes: list[str] = []
+    doubts: list[str] = []
     fields: dict[Use, list[Field]] = {"training": [], "validation": []}
     for movie in data.movies:
         opened = _Movie(movie)
         notes += opened.notes
+        doubts += opened.warnings
         for use in fields:
             fields[use].append(opened.field(use, data))
     sizes = [field.pixel_size_nm for field in fields["training"]]
     if conditions is not None and data.like is not None:
+        camera = data.simulation.get("camera")
+        declared: dict[str, Any] = camera if isinstance(camera, dict) else {}
         likeness = take_likeness(
             data.like,
             data.like_stack,
             conditions,
-            pixel_size_nm=sizes[0] if sizes else None,
-            is_camera_set="camera" in data.simulation,
+            pixel_size_nm=sizes[0] if sizes else declared.get("pixel_size_nm"),
+            is_camera_set=bool(set(declared) - {"pixel_size_nm"}),
         )
         conditions = likeness.settings
         notes += likeness.notes
+        doubts += likeness.warnings
     sizes += [conditions.camera.pixel_size_nm] if conditions is not None else []
     if max(sizes) > (1 + _SAME_PIXEL) * min(sizes):
         found = "pixels of " + " and ".join(f"{size:g} nm" for size in sorted(set(sizes)))
@@ -356,7 +364,9 @@ def open_sources(recipe: Recipe, *, stride: int) -> Sources:
         validation = judged
     if training is None or validation is None:
         raise RecipeError("data", "is empty", "a preset to simulate, or movies")
-    return Sources(training, validation, conditions, fields["validation"], float(sizes[0]), notes)
+    return Sources(
+        training, validation, conditions, fields["validation"], float(sizes[0]), notes, doubts
+    )
 
 
 class _Movie:
@@ -383,7 +393,8 @@ class _Movie:
         self.pixel_size_nm = float(known)
         table.attrs["pixel_size_nm"] = self.pixel_size_nm
         sniffed = check_against_stack(table, image)
-        self.notes = [*table.attrs.get("warnings", []), *sniffed.sentences]
+        self.notes = sniffed.sentences
+        self.warnings = list(table.attrs.get("warnings", []))
         self._part = part
         self._labels = MovieLabels.from_table(table, pixel_size_nm=self.pixel_size_nm)
         nm = table[["frame", "y_nm", "x_nm"]].to_numpy(np.float64)

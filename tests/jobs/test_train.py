@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.cli import main
+from bridge.errors import InputError
 from bridge.jobs.train import Train
 
 SMALL = [
@@ -80,8 +81,20 @@ def test_an_unknown_recipe_is_refused(capsys):
 
 
 def test_a_pixel_size_goes_to_the_movie_or_else_to_the_simulation():
-    movie = Train(stack="a.tif", table="a.csv", pixel_size_nm=122.0)._changes()
+    movie = Train(stack="a.tif", table="a.csv", pixel_size_nm=122.0)._changes("heatmap")
     assert movie["data.movies"][0]["pixel_size_nm"] == 122.0
     assert "data.simulation.camera.pixel_size_nm" not in movie
-    simulated = Train(like="a.csv", pixel_size_nm=122.0)._changes()
+    simulated = Train(like="a.csv", pixel_size_nm=122.0)._changes("heatmap")
     assert simulated["data.simulation.camera.pixel_size_nm"] == 122.0
+
+
+def test_a_localizer_is_made_like_table_and_movie_and_takes_the_camera_by_name():
+    job = Train(stack="a.tif", table="a.csv", camera_offset_adu=90.0, em_gain=100.0)
+    changes = job._changes("localization")
+    assert Path(changes["data.like"]).name == "a.csv"
+    assert Path(changes["data.like_stack"]).name == "a.tif"
+    assert "data.movies" not in changes
+    assert changes["data.simulation.camera.offset_adu"] == 90
+    assert changes["data.simulation.camera.kind"] == "emccd"
+    with pytest.raises(InputError, match="a movie alone"):
+        Train(stack="a.tif")._changes("localization")

@@ -45,9 +45,11 @@ def test_shapes_are_those_of_a_training_batch():
     frames, emitters, _ = simulate(n=5)
     assert frames.shape == (5, 1, 40, 40)
     assert frames.dtype == torch.float32
-    shapes = {tuple(values.shape) for values in emitters}
+    shapes = {tuple(values.shape) for values in emitters[:-1]}
     assert len(shapes) == 1
-    assert shapes.pop()[0] == 5
+    n = shapes.pop()[1]
+    assert emitters.photons_by_frame.shape == (5, 1, n)
+    assert torch.equal(emitters.photons_by_frame[:, 0], emitters.photons)
     assert emitters.is_labelled.dtype == torch.bool
 
 
@@ -264,3 +266,51 @@ def test_patches_are_made_on_the_gpu_with_the_same_statistics():
     assert float(first.emitters.is_labelled.sum(1).double().mean()) == pytest.approx(
         float(number.is_labelled.sum(1).double().mean()), rel=0.15
     )
+
+
+# Several frames
+
+
+def several(on_frames: float, **changes) -> PatchConditions:
+    return change(
+        frames=3, on_frames=(on_frames, on_frames), density_power=1.0, margin_px=0.0, **changes
+    )
+
+
+@pytest.mark.parametrize("on_frames", [0.5, 2.0, 10.0])
+def test_emitters_shine_for_exponential_times_through_consecutive_frames(on_frames):
+    emitters = draw_emitters(several(on_frames), 400, generator=torch.Generator().manual_seed(1))
+    lit = emitters.photons_by_frame / 1000  # (b, t, n)
+    shines = (lit > 0).double().sum(dim=(0, 2)) / (400 * 16)  # patches of 16 square micrometres
+    # The density counts all that touch a frame; its light is m of m + 1 of that.
+    assert shines.numpy() == pytest.approx(1.0, rel=0.04)
+    light = lit.double().sum(dim=(0, 2)) / (400 * 16)
+    assert light.numpy() == pytest.approx(on_frames / (on_frames + 1), rel=0.05)
+    # Of those that touch the middle frame, m / (m + 1) touch the next one, too.
+    both = ((lit[:, 1] > 0) & (lit[:, 2] > 0)).sum() / (lit[:, 1] > 0).sum()
+    assert float(both) == pytest.approx(on_frames / (on_frames + 1), rel=0.04)
+
+
+def test_who_shines_for_a_moment_of_the_middle_frame_is_drawn_and_not_labelled():
+    emitters = draw_emitters(
+        several(1.0, least_lit=0.3), 100, generator=torch.Generator().manual_seed(2)
+    )
+    lit = emitters.photons / 1000
+    assert torch.equal(emitters.is_labelled, lit >= 0.3)
+    assert bool(((lit > 0) & (lit < 0.3)).any())
+
+
+def test_frames_of_a_patch_show_the_photons_of_their_own_frame():
+    conditions = several(2.0, density_per_um2=(0.2, 0.2))
+    frames, emitters, background = simulate(conditions, n=200)
+    assert frames.shape == (200, 3, 40, 40)
+    photons = (frames - 100 - background).sum(dim=(2, 3)).double()  # (b, t)
+    expected = emitters.photons_by_frame.sum(dim=2).double()
+    # Light falls out of the patch at its edges; what is left follows the emitters.
+    both = torch.stack([photons.flatten(), expected.flatten()])
+    assert float(torch.corrcoef(both)[0, 1]) > 0.97
+
+
+def test_an_even_number_of_frames_is_refused():
+    with pytest.raises(ValidationError, match="odd"):
+        change(frames=2)

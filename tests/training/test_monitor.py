@@ -73,6 +73,6 @@ def test_a_dark_output_has_figures_too():
 def test_curves_of_one_epoch_show_points(tmp_path):
     row = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.4, "val_correlation": 0.3}
     for number, history in enumerate(([row], [{"epoch": 1}])):
-        save_curves(tmp_path / f"{number}.png", history)
+        save_curves(tmp_path / f"{number}.png", history, figures={"val_correlation": "r"})
     pixels = [np.asarray(Image.open(tmp_path / f"{n}.png").convert("L")) for n in (0, 1)]
     assert (pixels[0] != pixels[1]).any()

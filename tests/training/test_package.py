@@ -17,8 +17,8 @@ from bridge.errors import NetworkError, OutputError
 from bridge.runtime.predict import Settings, predict_arrays
 from bridge.training import heatmap_figures as figures_module
 from bridge.training import package as package_module
-from bridge.training.heatmap_figures import predict_frames
 from bridge.training.fit import reopen, train
+from bridge.training.heatmap_figures import predict_frames
 from bridge.training.package import Packaged, make_package
 from bridge.training.tasks.heatmap import HeatmapTask
 from bridge.zoo.package import open_package

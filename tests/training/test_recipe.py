@@ -297,5 +297,5 @@ def test_a_network_that_cannot_be_made_is_refused(tmp_path, source, part, found)
 def test_a_network_of_another_size_than_its_labels_is_refused(recipe_path):
     recipe = load_recipe(recipe_path, {"task.upscaling": 4})
     network = build_network(recipe.network)
-    with pytest.raises(RecipeError, match=r"Expected \(2, 1, 64, 64\)"):
+    with pytest.raises(RecipeError, match=r"Expected \(2, 1, 128, 128\)"):
         check_shapes(network, recipe)
