@@ -94,7 +94,8 @@ def draw_efficiency(contest: Contest) -> Figure:
     """Draw the efficiency of the SMLM challenge, in per cent, over density."""
     figure, axes = _make(1, 1, (5.6, 4.0))
     labels = _draw_lines(axes, contest, "efficiency", [], factor=100.0)
-    low = min(0.0, *(100 * np.nanmin(_column(s, "efficiency")) for s in contest.standings))
+    values = np.concatenate([_column(s, "efficiency") for s in contest.standings])
+    low = 100 * min([0.0, *values[np.isfinite(values)]])
     axes.axhline(0, color=_CHANCE, linewidth=0.8)
     axes.set(ylim=(max(low - 4, -40), 100), title="efficiency (%)")
     _label_ends(axes, labels)

@@ -2,12 +2,15 @@
 # Made by `zoobridge fiji launchers` from the job `train`; changes here are lost.
 #@script(label="ZooBridge Train", headless=true)
 #@ CharSequence (label="Output", description="Folder of the run; made if missing.", visibility=INVISIBLE, required=false, persist=false, value="") output
-#@ CharSequence (label="Recipe", description="Recipe (YAML), or the name of one: deep-storm, deep-storm-original, dsir.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") recipe
-#@ CharSequence (label="Stack", description="Movie to learn from, TIFF; its right half judges.", visibility=INVISIBLE, required=false, persist=false, value="") stack
-#@ CharSequence (label="Table", description="Localizations in this movie, as ThunderSTORM exports them.", visibility=INVISIBLE, required=false, persist=false, value="") table
+#@ CharSequence (label="Recipe", description="Recipe (YAML), or deep-storm, deep-storm-original, dsir, localizer, -blinking or -3d.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") recipe
+#@ CharSequence (label="Stack", description="Movie to learn from, TIFF; its right half judges. A localizer measures it.", visibility=INVISIBLE, required=false, persist=false, value="") stack
+#@ CharSequence (label="Table", description="Localizations in this movie, as ThunderSTORM exports them; a localizer is made like them.", visibility=INVISIBLE, required=false, persist=false, value="") table
 #@ CharSequence (label="Pixel size nm", description="Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0.0") pixel_size_nm
 #@ CharSequence (label="Simulate", description="Whether to learn from a simulation too; auto: only where there is no movie.", visibility=INVISIBLE, required=false, persist=false, value="auto") simulate
 #@ CharSequence (label="Like", description="Table whose density, photons, widths and background the simulation takes over.", visibility=INVISIBLE, required=false, persist=false, value="") like
+#@ CharSequence (label="Camera offset adu", description="Counts of a dark pixel; -1 takes it from the table's protocol or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="-1.0") camera_offset_adu
+#@ CharSequence (label="Electrons per adu", description="Electrons per count; 0 takes it from the table's protocol or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0.0") electrons_per_adu
+#@ CharSequence (label="Em gain", description="Electron multiplication gain; 0 takes it from the table's protocol or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0.0") em_gain
 #@ CharSequence (label="Minutes", description="Length of the training; 0 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="0.0") minutes
 #@ CharSequence (label="Steps", description="Length in steps; 0 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="0") steps
 #@ CharSequence (label="Seed", description="Seed of weights and data; -1 takes the recipe's.", visibility=INVISIBLE, required=false, persist=false, value="-1") seed
