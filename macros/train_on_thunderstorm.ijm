@@ -1,7 +1,7 @@
 // ZooBridge: ThunderSTORM localizes a sparse movie, a network learns from it, and localizes a dense movie.
 // Works in plain ImageJ 1.x (by the program zoobridge, see `command`), in ImageJ2 and in Fiji.
 // Change `sparse`, `dense` (movies) and `folder`, where all goes; asked for while they are "". `table`: the
-// sparse movie's localizations, if you have them: ThunderSTORM isn't run then. Camera: see its data sheet.
+// sparse movie's localizations, if you have them: ThunderSTORM isn't run then. Keep its -protocol.txt beside it.
 // From a macro: table = runMacro("/path/to/train_on_thunderstorm.ijm", "sparse=[a.tif] dense=[b.tif] ...");
 
 command = call("ij.Prefs.get", "zoobridge.command", "zoobridge");
@@ -9,15 +9,16 @@ sparse = "";
 dense = "";
 folder = "";
 table = "";
-recipe = "localizer";   // or deep-storm, for images of emitters
-minutes = "5";          // length of the training
-pixel_size_nm = "100";  // edge of a camera pixel in the sample
-offset_adu = "100";     // counts of a dark pixel
-photons_per_adu = "1";
-em_gain = "";           // "": no electron multiplication
-threshold = "auto";     // how sure, or high, it must be to count, as for "zoobridge localize"
-steps = "";             // length of the training in steps instead
-change = "";            // other values of the recipe, with ; between them: "fit.batch=8;fit.learning_rate=0.0005"
+recipe = "localizer";    // coordinates with uncertainties; deep-storm: images of emitters
+minutes = "5";           // length of the training
+threshold = "auto";      // localizer: least probability, 0.5; deep-storm: a peak's height, or share as 20%
+anyway = "";             // true: localize a dense movie that is unlike what the network was trained on
+pixel_size_nm = "";      // edge of a camera pixel; "": what ThunderSTORM's protocol says
+offset_adu = "";         // counts of a dark pixel, and ...
+electrons_per_adu = "";  // ... electrons per count; "": what ThunderSTORM's protocol or camera setup says
+em_gain = "";            // "": no electron multiplication, or the protocol's
+steps = "";              // length of the training in steps instead
+change = "";             // other values of the recipe, with ; between them: "fit.batch=8;fit.learning_rate=0.0005"
 
 requires("1.53t");
 command = option("command", command);
@@ -27,17 +28,22 @@ folder = option("folder", folder);
 table = option("table", table);
 recipe = option("recipe", recipe);
 minutes = option("minutes", minutes);
+threshold = option("threshold", threshold);
+anyway = option("anyway", anyway);
 pixel_size_nm = option("pixel_size_nm", pixel_size_nm);
 offset_adu = option("offset_adu", offset_adu);
-photons_per_adu = option("photons_per_adu", photons_per_adu);
+electrons_per_adu = option("electrons_per_adu", electrons_per_adu);
 em_gain = option("em_gain", em_gain);
-threshold = option("threshold", threshold);
 steps = option("steps", steps);
 change = option("change", change);
 if (steps != "") minutes = "";
 if (table == "" && !hasCommand("Run analysis"))
     exit("ZooBridge: this ImageJ has no ThunderSTORM (command 'Run analysis').\n"
         + "Install it, or give the sparse movie's localizations as table.");
+given = pixel_size_nm + offset_adu + electrons_per_adu + em_gain;
+isWhole = pixel_size_nm != "" && offset_adu != "" && electrons_per_adu != "";
+if (table == "" && given != "" && !isWhole)
+    exit("ZooBridge: for ThunderSTORM give pixel_size_nm, offset_adu and electrons_per_adu, or none of them.");
 if (sparse == "") sparse = File.openDialog("Sparse movie, to learn from");
 if (dense == "") dense = File.openDialog("Dense movie, to be localized");
 if (folder == "") folder = getDirectory("Folder for tables and network");
@@ -48,13 +54,13 @@ File.makeDirectory(folder);
 if (!File.isDirectory(folder)) exit("ZooBridge: cannot make the folder " + folder + ".");
 if (File.exists(folder + "/run")) exit("ZooBridge: " + folder + " holds a run already. Give another folder.");
 
-// Localize the sparse movie with ThunderSTORM.
+// Localize the sparse movie with ThunderSTORM; the protocol that it saves says which camera it took.
 if (table == "") {
     open(sparse);
-    camera = "offset=" + offset_adu + " quantumefficiency=1.0 photons2adu=" + photons_per_adu
+    camera = "offset=" + offset_adu + " quantumefficiency=1.0 photons2adu=" + electrons_per_adu
         + " pixelsize=" + pixel_size_nm;
-    if (em_gain == "") run("Camera setup", camera + " isemgain=false readoutnoise=0.0");
-    else run("Camera setup", camera + " isemgain=true gainem=" + em_gain);
+    if (em_gain != "") run("Camera setup", camera + " isemgain=true gainem=" + em_gain);
+    else if (isWhole) run("Camera setup", camera + " isemgain=false readoutnoise=0.0");
     run("Run analysis", "filter=[Wavelet filter (B-Spline)] scale=2.0 order=3 detector=[Local maximum] "
         + "connectivity=8-neighbourhood threshold=std(Wave.F1) estimator=[PSF: Integrated Gaussian] "
         + "sigma=1.6 fitradius=3 method=[Weighted Least squares] full_image_fitting=false mfaenabled=false "
@@ -66,14 +72,20 @@ if (table == "") {
         + "bkgstd=true chi2=true uncertainty_xy=true");
 }
 needFile(table);
+if (pixel_size_nm == "") pixel_size_nm = protocolPixelSize(table);
+if (pixel_size_nm == "")
+    exit("ZooBridge: no -protocol.txt beside " + table + " says how large a pixel is. Give pixel_size_nm.");
 
 // Learn from it, and localize the dense movie.
 job(command, "Train", newArray("recipe", recipe, "output", folder + "/run", "stack", sparse, "table", table,
-    "pixel_size_nm", pixel_size_nm, "camera_offset_adu", offset_adu, "electrons_per_adu", photons_per_adu,
+    "pixel_size_nm", pixel_size_nm, "camera_offset_adu", offset_adu, "electrons_per_adu", electrons_per_adu,
     "em_gain", em_gain, "minutes", minutes, "steps", steps, "change", change));
+page = folder + "/run/page.html";
+if (File.exists(page)) print("ZooBridge: what the network can do, and for which movies: " + page);
 found = folder + "/" + fileName(withoutEnding(File.getName(dense))) + ".csv";
 job(command, "Localize", newArray("model", folder + "/run/package", "input", dense, "output", found,
-    "pixel_size_nm", pixel_size_nm, "threshold", threshold, "trust", "true", "overwrite", "true"));
+    "pixel_size_nm", pixel_size_nm, "threshold", threshold, "anyway", anyway, "trust", "true",
+    "overwrite", "true"));
 
 // Back into ThunderSTORM, where it can be filtered, corrected for drift and drawn.
 if (hasCommand("Import results")) {
@@ -81,6 +93,17 @@ if (hasCommand("Import results")) {
         + "detectmeasurementprotocol=false livepreview=false rawimagestack= startingframe=1 append=false");
 } else print("ZooBridge: no ThunderSTORM here to import " + found);
 return found;
+
+// Edge of a camera pixel in nm, as ThunderSTORM's protocol beside a table says; "" where it doesn't.
+function protocolPixelSize(table) {
+    dot = lastIndexOf(table, ".");
+    if (dot <= lastIndexOf(table, "/")) return "";
+    path = substring(table, 0, dot) + "-protocol.txt";
+    if (!File.exists(path)) return "";
+    protocol = String.trim(File.openAsString(path));
+    camera = jsonMember(protocol, "cameraSettings");
+    return jsonMember(camera, "pixelSize");
+}
 
 function needFile(path) {
     if (!File.exists(path)) exit("ZooBridge: there is no file " + path + ".");

@@ -23,7 +23,7 @@ from bridge.smlm.simulate import Simulation
 
 Settings = TypeVar("Settings", PatchConditions, Simulation)
 
-LEAST_ROWS = 50
+LEAST_ROWS = 40
 """With fewer localizations than this, quantiles say nothing."""
 
 _WIDE = (0.01, 0.99)  # quantiles for density and background
@@ -50,7 +50,7 @@ def conditions_like(table: pd.DataFrame, base: Settings) -> Likeness[Settings]:
     Parameters
     ----------
     table : DataFrame
-        Localizations, at least 50; needs ``frame``, ``x_nm`` and ``y_nm``. Not merged: each emitter
+        Localizations, at least 40; needs ``frame``, ``x_nm`` and ``y_nm``. Not merged: each emitter
         in each frame has a row. ``photons``, ``sigma_nm``, ``background`` and
         ``attrs["pixel_size_nm"]`` are used where they are.
     base : PatchConditions or Simulation

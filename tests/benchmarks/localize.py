@@ -7,8 +7,9 @@ Frames of 128 x 128 pixels of 100 nm at 1 emitter per square micrometre, two thr
 read, the network, rows, table, picture and report. The peer is the bare network of the same engine,
 precision and process: the same frames, already in memory and scaled, one by one, its output thrown
 away; so the ratio is what everything else costs. ``--memory`` prints the memory while a lazy movie
-of 100,000 frames of 64 x 64 pixels runs through a small network. ``--package`` takes a trained package; without one the
-network of ``models_zoo/localizer`` has random weights, and its rows mean nothing.
+of 100,000 frames of 64 x 64 pixels runs through a small network. ``--package`` takes a trained
+package; without one the network of ``models_zoo/localizer`` has random weights, and its rows mean
+nothing.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def test_a_movie_like_a_table(tmp_path):
 
 def test_a_table_of_a_few_rows_is_refused(tmp_path):
     simulate(tmp_path / "a.tif", "--density-per-um2", "0.05", "--preset", "smlm-benchmark")
-    with pytest.raises(TableError, match="at least 50"):
+    with pytest.raises(TableError, match="at least 40"):
         simulate(
             tmp_path / "b.tif", "--like", str(tmp_path / "a.truth.csv"), "--pixel-size-nm", "100"
         )

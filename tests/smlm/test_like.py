@@ -114,9 +114,9 @@ def test_a_merged_table_is_warned_of():
     assert any("merged" in note for note in conditions_like(table, Simulation())[1])
 
 
-@pytest.mark.parametrize("n_rows", [0, 49])
+@pytest.mark.parametrize("n_rows", [0, 39])
 def test_too_few_rows_are_refused(n_rows):
-    with pytest.raises(TableError, match=f"{n_rows} localizations. Expected at least 50"):
+    with pytest.raises(TableError, match=f"{n_rows} localizations. Expected at least 40"):
         conditions_like(table_of().head(n_rows), PatchConditions())
 
 
@@ -127,7 +127,7 @@ def test_a_table_without_coordinates_is_refused():
 
 @settings(max_examples=25, deadline=None)
 @given(
-    n=st.integers(50, 300), scale=st.floats(1e-3, 1e5), seed=st.integers(0, 99),
+    n=st.integers(40, 300), scale=st.floats(1e-3, 1e5), seed=st.integers(0, 99),
     frames=st.integers(1, 400),
 )  # fmt: skip
 def test_any_table_gives_settings_or_a_table_error(n, scale, seed, frames):
