@@ -159,7 +159,7 @@ class CompareLocalizers(Job):
     def _conditions(self, predictors: list[Predictor]) -> tuple[PatchConditions | None, list[str]]:
         """Give what the first model that says so was trained on; the scenes lie in its middle."""
         from bridge.smlm.contenders import trained_on
-        from bridge.smlm.localize_checks import check_model
+        from bridge.smlm.localize_plan import check_model
 
         known = None
         for predictor in predictors:

@@ -110,9 +110,8 @@ class Localize(ImageJob):
 
         from bridge.runtime.predict import Settings
         from bridge.smlm.localize import Threshold
-        from bridge.smlm.localize_checks import check_model
         from bridge.smlm.localize_movie import localize_to_file
-        from bridge.smlm.localize_plan import Wanted
+        from bridge.smlm.localize_plan import Wanted, check_model
         from bridge.smlm.table_stream import check_place
 
         started = time.time()
@@ -162,10 +161,12 @@ class Localize(ImageJob):
         self, predictor: Predictor, protocol: Protocol | None, notes: list[str]
     ) -> Scaling | None:
         """Give the movie's camera where it is known; what isn't given is the model's."""
-        from bridge.smlm.camera import Scaling
-        from bridge.smlm.localize_checks import trained_camera
+        from bridge.smlm.localize_plan import trained_camera
 
         offset_adu, photons_per_adu = self.camera_offset_adu, self.photons_per_adu
+        trained = trained_camera(predictor)
+        if trained is None:
+            return None
         if protocol is not None and offset_adu < 0 and not photons_per_adu:
             known_offset, known_gain = protocol.offset_adu, protocol.photons_per_adu
             if known_offset is not None and known_gain is not None:
@@ -173,14 +174,10 @@ class Localize(ImageJob):
                     f"The camera is that of {protocol.path.name}: offset {known_offset:g}, "
                     f"{known_gain:g} photons per count."
                 )
-                return Scaling(known_offset, known_gain)
-        trained = trained_camera(predictor)
-        if trained is None or (offset_adu < 0 and not photons_per_adu):
-            return None
-        return Scaling(
-            trained.offset_adu if offset_adu < 0 else offset_adu,
-            photons_per_adu or trained.photons_per_adu,
-        )
+                offset_adu, photons_per_adu = known_offset, known_gain
+        given = {"offset_adu": offset_adu} if offset_adu >= 0 else {}
+        given |= {"photons_per_adu": photons_per_adu} if photons_per_adu else {}
+        return trained._replace(**given) if given else None
 
     def _pixel_size_nm(self, movie: xr.DataArray, described: Any) -> float:
         from bridge.errors import ImageError

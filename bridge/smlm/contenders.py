@@ -26,9 +26,10 @@ from bridge.runtime.predict import Predictor
 from bridge.smlm.camera import Camera
 from bridge.smlm.evaluate import evaluate
 from bridge.smlm.fit import fit_spots
+from bridge.smlm.frame_reading import is_localizer
 from bridge.smlm.localize import Threshold
 from bridge.smlm.localize_movie import localize_movie
-from bridge.smlm.localizer_model import is_localizer, read_localizer
+from bridge.smlm.localizer_model import read_localizer
 from bridge.smlm.patches import PatchConditions
 
 NET_GRADIENTS: Final = (150.0, 300.0, 600.0, 1200.0, 2400.0)

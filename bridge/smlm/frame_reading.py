@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import xarray as xr
@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 from bridge.progress import Progress, silent
 from bridge.runtime.predict import Outcome, OutputSpec, Predictor
 from bridge.zoo.package import Package
+
+LOCALIZATION: Final = "localization"
+"""What ``config.zoobridge.task`` of a package of coordinates says."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ def package_config(package: Package) -> dict[str, Any]:
     """Give what a package says to zoobridge; empty where it says nothing."""
     found = package.description.config.model_dump().get("zoobridge")
     return found if isinstance(found, dict) else {}
+
+
+def is_localizer(package: Package) -> bool:
+    """Tell whether a package says that it gives coordinates."""
+    return package_config(package).get("task") == LOCALIZATION
 
 
 def read_frames(

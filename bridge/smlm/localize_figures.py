@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from bridge.smlm.diagnostics import count_subpixel
 from bridge.smlm.nena import measure_nena
-from bridge.smlm.patches import PatchConditions
 from bridge.smlm.row_store import RowStore
+
+if TYPE_CHECKING:
+    from bridge.smlm.patches import PatchConditions
 
 SAMPLE_ROWS: Final = 200_000
 """Rows that medians, densities and NeNA are taken from; all of a shorter table."""

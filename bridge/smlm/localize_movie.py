@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 import xarray as xr
@@ -20,17 +20,18 @@ import xarray as xr
 from bridge import __version__
 from bridge.progress import Progress, silent
 from bridge.runtime.predict import Outcome, Predictor
-from bridge.smlm.camera import Scaling
 from bridge.smlm.localize import Threshold
 from bridge.smlm.localize_blocks import Done, Unfinished, name_work, run_blocks
-from bridge.smlm.localize_checks import plan_movie
 from bridge.smlm.localize_figures import Figures, density_warning, measure_rows
 from bridge.smlm.localize_picture import save_localizations
-from bridge.smlm.localize_plan import LocalizerPlan, Plan, Wanted
+from bridge.smlm.localize_plan import Plan, Wanted, plan_movie
 from bridge.smlm.movie_blocks import MovieFrames, take_frames
 from bridge.smlm.movie_growth import GrowingMovie
 from bridge.smlm.row_store import RowStore
 from bridge.smlm.table_stream import check_place, write_rows
+
+if TYPE_CHECKING:
+    from bridge.smlm.camera import Scaling
 
 
 @dataclass(frozen=True)
@@ -285,12 +286,11 @@ def _sum_up(
     picture: Path | None = None,
 ) -> LocalizedFile:
     """Judge, measure and describe what was found, and draw it."""
-    is_localizer = isinstance(plan, LocalizerPlan)
-    flawed = done.judge(takes_empty=is_localizer)
+    flawed = done.judge(takes_empty=plan.kind == "localizer")
     sizes = source.movie.sizes
     shape = (source.n_frames, sizes["y"], sizes["x"])
     wanted = plan.wanted
-    conditions = plan.model.conditions if isinstance(plan, LocalizerPlan) else None
+    conditions = plan.conditions
     cell_px = conditions.size_px if conditions else 0
     figures = measure_rows(
         store,
@@ -322,7 +322,7 @@ def _sum_up(
         sentence += f"; the movie's corner is at x {x}, y {y} pixels of the whole field"
     threshold = settled["threshold"]
     return LocalizedFile(
-        kind="localizer" if is_localizer else "heatmap",
+        kind=plan.kind,
         n_localizations=store.n_rows,
         n_frames=source.n_frames,
         pixel_size_nm=wanted.pixel_size_nm,

@@ -1,33 +1,32 @@
 """What is to be done with a movie, settled before its frames are read: one plan for both kinds.
 
-A heatmap's plan settles a threshold on some frames; a localizer's compares the movie with what the
-package was trained on, and refuses what it can't know.
+A heatmap's plan, which is here, settles a threshold on some frames; a localizer's, in
+:mod:`bridge.smlm.localizer_plan`, compares the movie with what the package was trained on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from bridge.progress import Progress
+from bridge.progress import Progress, silent
 from bridge.runtime.predict import Predictor
-from bridge.smlm.camera import Camera, Emccd, Scaling
-from bridge.smlm.frame_reading import Reading
-from bridge.smlm.heatmap_model import Heatmap, heatmap_reading, settle_threshold
+from bridge.smlm.frame_reading import Reading, is_localizer
+from bridge.smlm.heatmap_model import (
+    Heatmap,
+    heatmap_reading,
+    read_heatmap,
+    settle_threshold,
+)
 from bridge.smlm.localize import Threshold, choose_radius
 from bridge.smlm.localize_blocks import Convert
-from bridge.smlm.localizer_model import (
-    LEAST_SUM,
-    LocalizerModel,
-    emitter_reading,
-    least_sum,
-    match_counts,
-)
+
+if TYPE_CHECKING:
+    from bridge.smlm.camera import Scaling
+    from bridge.smlm.patches import PatchConditions
 
 Settled = Mapping[str, float | None]
 """``threshold``, and ``typical`` where it was measured."""
@@ -64,7 +63,9 @@ class Wanted:
 class Plan(Protocol):
     """How the frames of one movie become rows."""
 
+    kind: Literal["heatmap", "localizer"]
     wanted: Wanted
+    conditions: PatchConditions | None
     columns: tuple[str, ...]
     n_side: int
     convert: Convert | None
@@ -94,6 +95,8 @@ class HeatmapPlan:
     facts: dict[str, Any] = field(default_factory=dict)
     n_side: int = 0
     convert: Convert | None = None
+    kind: Literal["heatmap", "localizer"] = "heatmap"
+    conditions: PatchConditions | None = None
 
     def __post_init__(self) -> None:
         fine_nm = self.wanted.pixel_size_nm / self.heatmap.upscaling
@@ -147,79 +150,65 @@ class HeatmapPlan:
         return {"upscaling": self.heatmap.upscaling, "radius_px": self.radius}
 
 
-@dataclass
-class LocalizerPlan:
-    """The plan for a model that gives coordinates."""
+def check_model(predictor: Predictor) -> None:
+    """Refuse a model that gives neither heatmaps nor coordinates.
 
-    wanted: Wanted
-    model: LocalizerModel
-    warnings: list[str] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
+    Raises
+    ------
+    PackageError
+        It says what the model gives instead.
+    """
+    if is_localizer(predictor.package):
+        from bridge.smlm.localizer_model import read_localizer  # noqa: PLC0415 - see plan_movie
 
-    def __post_init__(self) -> None:
-        self.n_side = self.model.n_side
-        self.columns = self.reading({"threshold": LEAST_SUM}).columns
-        self.convert = self._conversion()
-        self.warnings += self.model.notes
+        read_localizer(predictor.package, predictor.geometry)
+    else:
+        read_heatmap(predictor.package, predictor.geometry)
 
-    def settle(self, predictor: Predictor, movie: xr.DataArray, progress: Progress) -> Settled:
-        """Give the probability that was asked for."""
-        return {"threshold": least_sum(self.wanted.threshold), "typical": None}
 
-    def reading(self, settled: Settled) -> Reading:
-        """List the emitters."""
-        return emitter_reading(
-            self.model,
-            threshold=settled["threshold"] or LEAST_SUM,
-            pixel_size_nm=self.wanted.pixel_size_nm,
-            offset_px=self.wanted.offset_px,
-        )
+def trained_camera(predictor: Predictor) -> Scaling | None:
+    """Give offset and gain of the camera that a localizer was trained for, where it says them."""
+    if not is_localizer(predictor.package):
+        return None
+    from bridge.smlm.localizer_model import read_localizer  # noqa: PLC0415 - see plan_movie
 
-    def describe(self, settled: Settled) -> str:
-        """Give the threshold and what was done to the counts."""
-        sentence = f"emitters more likely than {settled['threshold']:.4g}"
-        if self.convert is not None and self.wanted.camera is not None:
-            offset, gain = self.wanted.camera
-            trained = self._trained_for()
-            sentence += (
-                f"; counts of the movie's camera (offset {offset:g}, {gain:g} photons per count) "
-                f"turned into those of the model's (offset {trained.offset_adu:g}, "
-                f"{trained.photons_per_adu:g} photons per count)"
-            )
-        return sentence
+    conditions = read_localizer(predictor.package, predictor.geometry).conditions
+    return None if conditions is None else conditions.camera.scaling()
 
-    def figures(self) -> dict[str, Any]:
-        """Give the frames of context."""
-        return {"upscaling": 1, "context_frames": self.model.frames}
 
-    def camera(self) -> Camera | None:
-        """Give the movie's camera: the model's, with offset and gain as asked for."""
-        conditions = self.model.conditions
-        if conditions is None:
-            return None
-        own: dict[str, float] = {"pixel_size_nm": self.wanted.pixel_size_nm}
-        if self.convert is not None and self.wanted.camera is not None:
-            offset_adu, photons_per_adu = self.wanted.camera
-            camera = conditions.camera
-            gain = camera.em_gain if isinstance(camera, Emccd) else 1.0
-            electrons = photons_per_adu * camera.quantum_efficiency * gain
-            dark_adu = camera.spurious_charge_e * gain / electrons
-            own |= {"offset_adu": offset_adu - dark_adu, "electrons_per_adu": electrons}
-        return conditions.camera.model_copy(update=own)
+def plan_movie(
+    predictor: Predictor, movie: xr.DataArray, wanted: Wanted, progress: Progress = silent
+) -> Plan:
+    """Check that a package and a movie go together, and say what is to be done.
 
-    def _trained_for(self) -> Scaling:
-        assert self.model.conditions is not None
-        return self.model.conditions.camera.scaling()
+    Parameters
+    ----------
+    predictor : Predictor
+        The package.
+    movie : DataArray, axes (t, y, x) or (t, c, y, x)
+        From :func:`bridge.smlm.movie_blocks.take_frames`.
+    wanted : Wanted
+        What the user asks for.
+    progress : Progress
+        Told while a localizer's movie is measured.
 
-    def _conversion(self) -> Convert | None:
-        camera = self.wanted.camera
-        if camera is None or self.model.conditions is None:
-            return None
-        trained = self._trained_for()
-        if np.allclose(camera, trained, rtol=1e-6):
-            return None
+    Returns
+    -------
+    Plan
 
-        def convert(counts: NDArray[Any]) -> NDArray[np.float32]:
-            return match_counts(counts, camera, trained)
+    Raises
+    ------
+    PackageError
+        The model gives neither heatmaps nor coordinates.
+    ImageError
+        The movie isn't one that the model can know.
+    InputError
+        The threshold isn't one of this model.
+    """
+    package = predictor.package
+    if not is_localizer(package):
+        return HeatmapPlan(wanted, read_heatmap(package, predictor.geometry))
+    # It needs torch, which takes a second to load; heatmaps do without.
+    from bridge.smlm.localizer_plan import plan_localizer  # noqa: PLC0415
 
-        return convert
+    return plan_localizer(predictor, movie, wanted, progress)

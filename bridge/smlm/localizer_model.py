@@ -23,8 +23,6 @@ from bridge.smlm.patches import PatchConditions
 from bridge.smlm.peak_kernels import find_emitters
 from bridge.zoo.package import Package
 
-TASK: Final = "localization"
-"""What ``config.zoobridge.task`` of such a package says."""
 LEAST_PROBABILITY: Final = 0.1
 """A lone pixel's probability below which nobody looks at it."""
 LEAST_SUM: Final = 0.5
@@ -65,11 +63,6 @@ class LocalizerModel:
     def n_side(self) -> int:
         """Frames of context on either side."""
         return self.frames // 2
-
-
-def is_localizer(package: Package) -> bool:
-    """Tell whether a package says that it gives coordinates."""
-    return package_config(package).get("task") == TASK
 
 
 def read_localizer(package: Package, geometry: Geometry) -> LocalizerModel:

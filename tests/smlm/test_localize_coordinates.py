@@ -21,8 +21,9 @@ from bridge.smlm import movie_blocks
 from bridge.smlm.camera import Ccd, Emccd, Scaling
 from bridge.smlm.localize import Threshold
 from bridge.smlm.localize_movie import LocalizedFile, localize_movie, localize_to_file
-from bridge.smlm.localize_plan import LocalizerPlan, Wanted
+from bridge.smlm.localize_plan import Wanted
 from bridge.smlm.localizer_model import LocalizerModel, match_counts
+from bridge.smlm.localizer_plan import LocalizerPlan
 from bridge.smlm.patches import PatchConditions
 from bridge.smlm.table import read_table
 from bridge.zoo.package import open_package

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -155,6 +157,12 @@ def test_further_channels_become_columns():
         rows = slice(top, top + 4)
         sink.write({**whole, "y": rows}, pixels[:, :, rows])
     assert sink.rows().tolist() == [[1.0, 550.0, 250.0, 1_234.0, 0.75]]
+
+
+def test_heatmaps_need_no_torch():
+    code = "import sys, bridge.smlm.localize_movie; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_the_embedded_model_is_a_heatmap(deep_storm):
