@@ -63,7 +63,7 @@ _EXPLANATION: Final = """# A training of {name}
 | `curves.png`, `metrics.csv` | losses, and agreement with the truth, after each epoch |
 | `panel.png`, `panels/` | what the network makes of some validation patches, after each epoch |
 | `checkpoints/best.ckpt` | the weights with the lowest validation loss |
-| `checkpoints/last.ckpt` | the state after the last finished epoch |
+| `checkpoints/last.ckpt` | the state after the last finished epoch; a localizer's weights |
 | `tensorboard/` | the curves for TensorBoard |
 | `package/` | the BioImage Model Zoo package, once the training has ended |
 
@@ -184,8 +184,9 @@ def reopen(run_dir: Path) -> Run:
 
 
 def load_best(task: TrainingTask, run_dir: Path) -> None:
-    """Give a task the best weights of its run, ready for use."""
-    paths = [run_dir / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+    """Give a task the weights of its run that count, ready for use."""
+    order = ("best.ckpt", "last.ckpt") if task.result == "best" else ("last.ckpt",)
+    paths = [run_dir / "checkpoints" / name for name in order]
     found = next((path for path in paths if path.is_file()), None)
     if found is None:
         remedy = "Train for an epoch at least."

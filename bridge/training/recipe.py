@@ -168,6 +168,8 @@ class FitPart(_Part):
     """Weight decay."""
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     """Rise over 5 % of the steps and fall to 0 as a cosine, or stay."""
+    settle_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Last part of the steps, in which batch norms keep their averages, as they will in use."""
     clip_norm: _NotNegative = 5.0
     """Greatest norm of the gradient; 0 leaves it."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.998
@@ -185,6 +187,8 @@ class FitPart(_Part):
     def _check_length(self) -> Self:
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("give steps or minutes, and not both")
+        if self.settle_share and self.schedule != "one-cycle":
+            raise ValueError("settle_share needs the schedule one-cycle")
         return self
 
 
