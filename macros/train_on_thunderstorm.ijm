@@ -41,7 +41,8 @@ if (table == "" && !hasCommand("Run analysis"))
     exit("ZooBridge: this ImageJ has no ThunderSTORM (command 'Run analysis').\n"
         + "Install it, or give the sparse movie's localizations as table.");
 given = pixel_size_nm + offset_adu + electrons_per_adu + em_gain;
-isWhole = pixel_size_nm != "" && offset_adu != "" && electrons_per_adu != "";
+isWhole = false;
+if (pixel_size_nm != "" && offset_adu != "" && electrons_per_adu != "") isWhole = true;
 if (table == "" && given != "" && !isWhole)
     exit("ZooBridge: for ThunderSTORM give pixel_size_nm, offset_adu and electrons_per_adu, or none of them.");
 if (sparse == "") sparse = File.openDialog("Sparse movie, to learn from");
@@ -53,6 +54,8 @@ needFile(dense);
 File.makeDirectory(folder);
 if (!File.isDirectory(folder)) exit("ZooBridge: cannot make the folder " + folder + ".");
 if (File.exists(folder + "/run")) exit("ZooBridge: " + folder + " holds a run already. Give another folder.");
+found = folder + "/" + fileName(withoutEnding(File.getName(dense))) + "-localized.csv";
+if (File.exists(found)) exit("ZooBridge: " + found + " is there already. Give another folder.");
 
 // Localize the sparse movie with ThunderSTORM; the protocol that it saves says which camera it took.
 if (table == "") {
@@ -82,10 +85,8 @@ job(command, "Train", newArray("recipe", recipe, "output", folder + "/run", "sta
     "em_gain", em_gain, "minutes", minutes, "steps", steps, "change", change));
 page = folder + "/run/page.html";
 if (File.exists(page)) print("ZooBridge: what the network can do, and for which movies: " + page);
-found = folder + "/" + fileName(withoutEnding(File.getName(dense))) + ".csv";
 job(command, "Localize", newArray("model", folder + "/run/package", "input", dense, "output", found,
-    "pixel_size_nm", pixel_size_nm, "threshold", threshold, "anyway", anyway, "trust", "true",
-    "overwrite", "true"));
+    "pixel_size_nm", pixel_size_nm, "threshold", threshold, "anyway", anyway, "trust", "true"));
 
 // Back into ThunderSTORM, where it can be filtered, corrected for drift and drawn.
 if (hasCommand("Import results")) {
@@ -96,9 +97,7 @@ return found;
 
 // Edge of a camera pixel in nm, as ThunderSTORM's protocol beside a table says; "" where it doesn't.
 function protocolPixelSize(table) {
-    dot = lastIndexOf(table, ".");
-    if (dot <= lastIndexOf(table, "/")) return "";
-    path = substring(table, 0, dot) + "-protocol.txt";
+    path = replace(slashes(table), "\\.[^./]*$", "") + "-protocol.txt";
     if (!File.exists(path)) return "";
     protocol = String.trim(File.openAsString(path));
     camera = jsonMember(protocol, "cameraSettings");

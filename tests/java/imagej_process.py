@@ -28,8 +28,8 @@ import jpype  # type: ignore[import-untyped]
 ABORTED: Final = "[aborted]"
 """What ImageJ gives for a macro that stopped by ``exit`` or by an error."""
 
-LIMIT_S: Final = 300.0
-"""Longest wait for one answer; a prediction of seconds takes a minute on a busy machine."""
+LIMIT_S: Final = 900.0
+"""Longest wait for one answer; a tiny training takes ten minutes on a busy machine."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Final
 
 import pytest
 from imagej_process import ABORTED, ImageJ, MacroRun
+
+from tests.smlm.localizer_package import write_localizer
 
 MACROS: Final = Path(__file__).parents[2] / "macros"
 ALL: Final = sorted(MACROS.glob("*.ijm"))
@@ -22,6 +26,23 @@ TINY: Final = (
 )
 """A training of seconds, and a threshold that its blind network passes."""
 
+TINY_LOCALIZER: Final = TINY.replace("data.patch_px=16", "package.test_share=0.01")
+"""The same for a localizer, which is judged on few frames too."""
+
+PROTOCOL: Final = {
+    "version": "ThunderSTORM (dev-2016-09-10-b1)",
+    "cameraSettings": {
+        "pixelSize": 100.0,
+        "photons2ADU": 1.0,
+        "quantumEfficiency": 1.0,
+        "isEmGain": False,
+        "offset": 100.0,
+        "readoutNoise": 1.5,
+    },
+    "postProcessing": [],
+}
+"""What ThunderSTORM writes beside a table of the movies simulated here."""
+
 
 def part(macro: Path, mark: str) -> str:
     return macro.read_text("ascii").partition(mark)[2]
@@ -32,12 +53,15 @@ def run(imagej: ImageJ, macro: str, argument: str) -> MacroRun:
     return imagej.run_macro(f'return runMacro("{macro}", getArgument());', argument)
 
 
-def simulated(path: Path, n_frames: int) -> Path:
-    """Simulate a movie; its truth lies beside it."""
+def simulated(path: Path, n_frames: int, density_per_um2: float) -> Path:
+    """Simulate a movie; its truth lies beside it, as a table of ThunderSTORM with its protocol."""
     zoobridge = Path(sys.executable).with_name("zoobridge")
-    words = [zoobridge, "simulate", "--output", path, "--preset", "filaments"]
+    words = [zoobridge, "simulate", "--output", path, "--preset", "smlm-benchmark"]
     size = ["--frames", str(n_frames), "--width-px", "48", "--height-px", "48"]
-    subprocess.run([*map(str, words), *size], check=True, capture_output=True)
+    density = ["--density-per-um2", str(density_per_um2)]
+    subprocess.run([*map(str, words), *size, *density], check=True, capture_output=True)
+    protocol = path.with_name(f"{path.stem}.truth-protocol.txt")
+    protocol.write_text(json.dumps(PROTOCOL, indent=2))  # in lines, as ThunderSTORM's
     return path
 
 
@@ -58,7 +82,7 @@ def test_the_shared_parts_are_the_same() -> None:
 
     assert len(OF_THE_MENU) == 4
     assert len({part(macro, MENU_MARK) for macro in OF_THE_MENU}) == 1
-    assert len(jobs) == 2
+    assert len(jobs) == 3
     assert len(set(jobs)) == 1
 
 
@@ -119,22 +143,134 @@ def test_simulation_training_and_judgement_by_the_program(imagej: ImageJ, tmp_pa
     assert len((folder / "found.csv").read_text().splitlines()) > 1
 
 
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A movie of which a table and its protocol are beside it."""
+    return simulated(tmp_path_factory.mktemp("my movies") / "a b.tif", 40, 0.3)
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return simulated(tmp_path_factory.mktemp("dense") / "dense [1].tif", 3, 1)
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("recipe", "heading"),
+    [
+        ("localizer", ["uncertainty_xy [nm]", "uncertainty_x [nm]", "uncertainty_y [nm]"]),
+        ("deep-storm", ["x [nm]", "y [nm]"]),
+    ],
+)
 def test_training_on_a_given_table_and_localizing_by_the_program(
-    imagej: ImageJ, tmp_path: Path
+    recipe: str, heading: list[str], imagej: ImageJ, sparse: Path, dense: Path, tmp_path: Path
 ) -> None:
-    sparse, dense = simulated(tmp_path / "a b.tif", 20), simulated(tmp_path / "dense [1].tif", 3)
-    folder = tmp_path / "out"
-    table = sparse.with_suffix(".truth.csv")
+    tiny = TINY_LOCALIZER + " anyway=true" if recipe == "localizer" else TINY
+    table = sparse.with_name("a b.truth.csv")
+    movies = f"sparse=[{sparse}] table=[{table}] dense=[{dense}]"
 
     done = run(
         imagej,
         "train_on_thunderstorm.ijm",
-        f"sparse=[{sparse}] table=[{table}] dense=[{dense}] folder=[{folder}] {TINY}",
+        f"{movies} folder=[{tmp_path}/out] recipe={recipe} {tiny}",
     )
 
+    found = tmp_path / "out" / "dense__1_-localized.csv"
     assert not done.dialogs
-    assert done.returned == f"{folder}/dense__1_.csv"
-    heading = (folder / "dense__1_.csv").read_text().splitlines()[0]
-    assert "x [nm]" in heading
+    assert done.returned == str(found)
+    header, first, *_ = found.read_text().splitlines()
+    assert {f'"{name}"' for name in heading} <= set(header.split(","))
+    # ThunderSTORM takes 1.5e-3 for 1.5, and drops rows with nan or another number of cells
+    assert len(first.split(",")) == len(header.split(","))
+    assert all(re.fullmatch(r"-?\d+(\.\d+)?|NaN|Infinity", cell) for cell in first.split(","))
     assert "no ThunderSTORM here" in done.log
+    has_page = f"{tmp_path}/out/run/page.html" in done.log
+    assert has_page == (recipe == "localizer")
+
+
+@pytest.mark.slow
+def test_the_camera_of_the_protocol_is_what_the_network_learns(
+    imagej: ImageJ, sparse: Path, dense: Path, tmp_path: Path
+) -> None:
+    """Where the camera contradicts movie and table, training says so before it begins."""
+    table = tmp_path / "exported.csv"
+    table.write_bytes(sparse.with_name("a b.truth.csv").read_bytes())
+    camera = PROTOCOL["cameraSettings"]
+    wrong = {**PROTOCOL, "cameraSettings": {**camera, "photons2ADU": 9.0}}
+    (tmp_path / "exported-protocol.txt").write_text(json.dumps(wrong, indent=2))
+    movies = f"sparse=[{sparse}] table=[{table}] dense=[{dense}]"
+
+    done = run(imagej, "train_on_thunderstorm.ijm", f"{movies} folder=[{tmp_path}/out] {TINY}")
+
+    (dialog,) = done.dialogs
+    assert "9 photons per count" in dialog
+    assert done.returned == ABORTED
+
+
+def test_a_table_without_protocol_needs_a_pixel_size(imagej: ImageJ, tmp_path: Path) -> None:
+    for name in ("movie.tif", "table.csv"):
+        (tmp_path / name).write_text("never read")
+    movie = tmp_path / "movie.tif"
+    argument = f"sparse=[{movie}] dense=[{movie}] table=[{tmp_path}/table.csv] folder=[{tmp_path}]"
+
+    done = run(imagej, "train_on_thunderstorm.ijm", argument)
+
+    (dialog,) = done.dialogs
+    assert "Give pixel_size_nm" in dialog
+    assert done.returned == ABORTED
+
+
+def test_a_table_that_is_there_is_not_written_over(imagej: ImageJ, tmp_path: Path) -> None:
+    (tmp_path / "movie.tif").write_text("never read")
+    (tmp_path / "movie-localized.csv").write_text("somebody's")
+    movie = f"[{tmp_path}/movie.tif]"
+
+    done = run(
+        imagej,
+        "train_on_thunderstorm.ijm",
+        f"sparse={movie} dense={movie} table=[/t.csv] folder=[{tmp_path}]",
+    )
+
+    (dialog,) = done.dialogs
+    assert "movie-localized.csv is there already" in dialog
+    assert (tmp_path / "movie-localized.csv").read_text() == "somebody's"
+
+
+@pytest.fixture(scope="module")
+def localizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package of coordinates, of random weights."""
+    return write_localizer(tmp_path_factory.mktemp("packages") / "a localizer")
+
+
+@pytest.mark.slow
+def test_a_movie_becomes_an_image_by_the_program(
+    imagej: ImageJ, localizer: Path, sparse: Path, tmp_path: Path
+) -> None:
+    places = f"model=[{localizer}] input=[{sparse}] folder=[{tmp_path}/out]"
+    loose = "keep=[uncertainty_xy_nm < 100000 and photons > 0] magnification=5 anyway=true"
+
+    done = run(imagej, "localize_link_render.ijm", f"{places} {loose}")
+
+    assert not done.dialogs
+    assert done.returned == "a_b-rendered.tif"
+    (picture,) = done.pictures
+    assert picture.dimensions == (240, 240, 1, 1, 1)
+    steps = ("localized", "linked", "kept")
+    tables = [(tmp_path / "out" / f"a_b-{step}.csv").read_text().splitlines() for step in steps]
+    assert len(tables[0]) > len(tables[1]) >= len(tables[2]) > 1
+    assert '"detections"' in tables[1][0]
+    assert 0 < picture.means[0] * 240 * 240 <= (len(tables[2]) - 1) * 1.001  # each spot is 1
+
+
+@pytest.mark.slow
+def test_a_movie_unlike_the_models_is_refused_by_the_macro_too(
+    imagej: ImageJ, localizer: Path, sparse: Path, tmp_path: Path
+) -> None:
+    places = f"model=[{localizer}] input=[{sparse}] folder=[{tmp_path}]"
+
+    done = run(imagej, "localize_link_render.ijm", f"{places} pixel_size_nm=160")
+
+    (dialog,) = done.dialogs
+    assert "trained for 100 nm" in dialog
+    assert done.returned == ABORTED
+    assert not list(tmp_path.glob("*.csv"))
