@@ -24,7 +24,7 @@ import psutil
 REPOSITORY: Final = Path(__file__).parents[2]
 CLIENT: Final = REPOSITORY / "bridge" / "fiji" / "ZooBridge.groovy"
 LAUNCHERS: Final = REPOSITORY / "fiji_scripts" / "groovy" / "Plugins" / "ZooBridge"
-LIMIT_S: Final = 240.0
+LIMIT_S: Final = 900.0
 _HERE: Final = Path(__file__).parent
 IMAGES: Final = (_HERE / "groovy_images.groovy").read_text("utf-8")
 """Functions for snippets that make images and send them through the worker."""

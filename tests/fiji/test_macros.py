@@ -18,6 +18,7 @@ import pytest
 from groovy_process import Groovy, Run, start_imagej2
 
 from bridge.fiji.gateway import ENVIRONMENT, find_fiji
+from tests.smlm.localizer_package import write_localizer
 
 pytestmark = [
     pytest.mark.fiji,
@@ -31,6 +32,12 @@ TINY: Final = (
     "data.validation_patches=4;fit.steps_per_epoch=3;fit.batch=2]"
 )
 """A training of seconds, and a threshold that its blind network passes."""
+
+TINY_LOCALIZER: Final = TINY.replace("data.patch_px=16", "package.test_share=0.01")
+"""The same for a localizer, which is judged on few frames too."""
+
+CAMERA: Final = {"pixelSize": 100.0, "photons2ADU": 1.0, "isEmGain": False, "offset": 100.0}
+"""What ThunderSTORM's protocol says of a camera like the simulated one."""
 
 
 def zoobridge(*words: str | Path, code: int = 0) -> dict[str, Any]:
@@ -57,6 +64,23 @@ def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
     size = ["--frames", "20", "--width-px", "48", "--height-px", "48", "--density-per-um2", "2"]
     zoobridge("simulate", "--output", path, "--preset", "filaments", *size)
     return path
+
+
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated movie of 40 frames; beside it its table, with a protocol."""
+    path = tmp_path_factory.mktemp("sparse") / "sparse.tif"
+    size = ["--frames", "40", "--width-px", "48", "--height-px", "48", "--density-per-um2", "0.3"]
+    zoobridge("simulate", "--output", path, "--preset", "smlm-benchmark", *size)
+    protocol = json.dumps({"cameraSettings": CAMERA}, indent=2)
+    path.with_name("sparse.truth-protocol.txt").write_text(protocol)
+    return path
+
+
+@pytest.fixture(scope="module")
+def localizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package of coordinates, of random weights."""
+    return write_localizer(tmp_path_factory.mktemp("packages") / "a localizer")
 
 
 @pytest.fixture(scope="module")
@@ -177,15 +201,77 @@ def test_functions_return_titles_and_reasons(
 
 
 def test_a_network_is_trained_on_a_table(
-    imagej2: Groovy, groovy_fiji: Path, movie: Path, tmp_path: Path
+    imagej2: Groovy, groovy_fiji: Path, sparse: Path, tmp_path: Path
 ) -> None:
-    table = movie.with_suffix(".truth.csv")
-    argument = f"sparse=[{movie}] table=[{table}] dense=[{movie}] folder=[{tmp_path}] {TINY}"
+    table = sparse.with_suffix(".truth.csv")
+    movies = f"sparse=[{sparse}] table=[{table}] dense=[{sparse}]"
+    argument = f"{movies} folder=[{tmp_path}] anyway=true {TINY_LOCALIZER}"
 
     done = run(imagej2, groovy_fiji, "train_on_thunderstorm.ijm", argument)
 
-    assert done.value == f"{tmp_path}/movie.csv"
-    assert len((tmp_path / "movie.csv").read_text().splitlines()) > 1
+    found = tmp_path / "sparse-localized.csv"
+    assert done.value == str(found)
+    header, *rows = found.read_text().splitlines()
+    assert '"uncertainty_xy [nm]"' in header
+    assert rows
+    assert f"{tmp_path}/run/page.html" in done.log
+
+
+def test_an_open_movie_is_localized_into_a_table(
+    imagej2: Groovy, localizer: Path, sparse: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "the table.csv"
+
+    done = imagej2.macro(f"""
+        open("{sparse}");
+        run("ZooBridge Localize", "model=[{localizer}] output=[{table}] anyway=true");
+        return getTitle();
+    """)
+
+    assert done.value == "sparse.tif"
+    header, *rows = table.read_text().splitlines()
+    assert '"uncertainty_xy [nm]"' in header
+    assert rows
+    assert table.with_suffix(".png").is_file()
+
+
+def test_an_open_movie_unlike_the_models_is_refused(
+    imagej2: Groovy, localizer: Path, sparse: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "table.csv"
+    localize = f"model=[{localizer}] output=[{table}]"
+
+    def brightened(more: str) -> Run:
+        code = f"""
+            open("{sparse}");
+            run("Add...", "value=400 stack");
+            run("ZooBridge Localize", "{localize} {more}");
+            return "went on";
+        """
+        return imagej2.macro(code)
+
+    refused = brightened("")
+    assert refused.value == "[aborted]"
+    assert "background" in refused.log
+    assert not table.exists()
+
+    gone_on = brightened("anyway=true")
+    assert gone_on.value == "went on"
+    assert "background" in gone_on.log  # as a warning
+    assert table.is_file()
+
+
+def test_a_movie_becomes_an_image_by_tables(
+    imagej2: Groovy, groovy_fiji: Path, localizer: Path, sparse: Path, tmp_path: Path
+) -> None:
+    places = f"model=[{localizer}] input=[{sparse}] folder=[{tmp_path}]"
+    loose = "keep=[uncertainty_xy_nm < 100000 and photons > 0] magnification=5 anyway=true"
+
+    done = run(imagej2, groovy_fiji, "localize_link_render.ijm", f"{places} {loose}")
+
+    assert done.value == "sparse-rendered.tif|sparse-rendered.tif 240 240 1"
+    linked = (tmp_path / "sparse-linked.csv").read_text()
+    assert '"detections"' in linked.splitlines()[0]
 
 
 def test_python_mode_predicts_and_keeps_the_image(
