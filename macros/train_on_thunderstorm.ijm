@@ -101,7 +101,8 @@ function protocolPixelSize(table) {
     if (!File.exists(path)) return "";
     protocol = String.trim(File.openAsString(path));
     camera = jsonMember(protocol, "cameraSettings");
-    return jsonMember(camera, "pixelSize");
+    size = jsonMember(camera, "pixelSize");
+    return size;
 }
 
 function needFile(path) {
