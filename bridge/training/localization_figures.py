@@ -22,8 +22,8 @@ from bridge.smlm.patches import PatchConditions
 from bridge.smlm.psf import IntegratedGaussian
 from bridge.training.tasks.localization import LocalizationTask
 
-_SHARE: Final = 0.5  # of the usual number of frames
-_N_EMPTY: Final = 50
+_EMPTY_FRAMES: Final = 100
+_LEAST_EMPTY_FRAMES: Final = 4
 _FRAMES_AT_A_TIME: Final = 4
 _ON_FRAMES: Final = 2.0
 _RULES: Final = (
@@ -142,6 +142,7 @@ def measure(task: LocalizationTask, conditions: PatchConditions) -> Figures:
     Figures
         Of network and fit.
     """
+    share = task.recipe.package.test_share
     bench = Bench.within(conditions)
     network = task_contender(task, conditions)
     if network.context:
@@ -155,14 +156,15 @@ def measure(task: LocalizationTask, conditions: PatchConditions) -> Figures:
         bench,
         [density for density in DENSITIES_PER_UM2 if density <= highest],
         lone_photons=[photons for photons in LONE_PHOTONS if low <= photons <= high],
-        share=_SHARE,
+        share=share,
     )
+    n_empty = max(round(share * _EMPTY_FRAMES), _LEAST_EMPTY_FRAMES)
     dim, bright = conditions.background_photons
     levels = sorted({float(f"{level:.2g}") for level in (dim, bench.background_photons, bright)})
     false = tuple(
         (
             level,
-            count_false(bench, network.localize, background_photons=level, n_frames=_N_EMPTY),
+            count_false(bench, network.localize, background_photons=level, n_frames=n_empty),
         )
         for level in levels
     )

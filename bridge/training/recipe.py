@@ -209,6 +209,8 @@ class PackagePart(_Part):
     """Version of the package."""
     smallest_px: Annotated[int, Field(ge=8, le=1024)] = 48
     """Edge of the smallest input, in camera pixels."""
+    test_share: Annotated[float, Field(gt=0, le=4)] = 0.5
+    """Localizers: part of the usual number of test frames from which the figures are made."""
 
 
 class Recipe(_Part):

@@ -15,7 +15,6 @@ from bridge.jobs.train import find_recipe
 from bridge.runtime.predict import Predictor, Settings
 from bridge.smlm.localize_movie import localize_movie
 from bridge.smlm.patches import simulate_patches
-from bridge.training import localization_figures
 from bridge.training.fit import Run, train
 from bridge.training.kinds import KINDS
 from bridge.training.localization_figures import task_contender
@@ -37,6 +36,7 @@ SMALL: dict[str, object] = {
     "data.validation_patches": 16,
     "fit.device": "cpu",
     "fit.batch": 8,
+    "package.test_share": 0.05,
 }
 
 
@@ -73,8 +73,6 @@ def test_it_finds_bright_lone_emitters_after_a_minute(run: Run) -> None:
 def packaged(run: Run) -> Packaged:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOOBRIDGE_HOME", str(run.run_dir.parent / "home"))
-        patch.setattr(localization_figures, "_SHARE", 0.05)
-        patch.setattr(localization_figures, "_N_EMPTY", 4)
         return make_package(run, run.run_dir / "package")
 
 
