@@ -30,6 +30,7 @@ def _prepare(folder: Path) -> None:
     shutil.copy(demo / "movie.tif", folder / "movie.tif")
     for name in ("table.csv", "thunderstorm.csv"):
         shutil.copy(demo / "truth.csv", folder / name)
+    shutil.copy(folder / "movie.tif", folder / "dense.tif")
     movies = folder / "movies"
     movies.mkdir()
     for name in ("a.tif", "b.tif"):
@@ -68,12 +69,17 @@ def test_the_readmes_zoobridge_commands_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_readmes_training_runs_and_its_package_predicts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", _blocks("shell"), ids=["localizer", "deep-storm"])
+def test_the_readmes_trainings_run_and_their_packages_too(block: str, tmp_path: Path) -> None:
     _prepare(tmp_path)
-    first, *_, last = _commands("shell")
-    short = ["--steps", "4", "--change", "fit.steps_per_epoch=2", "network.arguments.width=4"]
+    lines = [line for line in block.splitlines() if line.startswith("zoobridge ")]
+    first, *_, last = [shlex.split(line, comments=True) for line in lines]
     assert first[1] == "train"
-    assert last[1] == "predict"
+    assert last[1] in ("predict", "localize")
+    if "--minutes" in first:
+        place = first.index("--minutes")
+        del first[place : place + 2]
+    short = ["--steps", "4", "--change", "fit.steps_per_epoch=2", "network.arguments.width=8"]
     for words in (first + short, last):
         done = subprocess.run(
             [sys.executable, "-m", "bridge", *words[1:]],
@@ -82,7 +88,7 @@ def test_the_readmes_training_runs_and_its_package_predicts(tmp_path: Path) -> N
             text=True,
             check=False,
         )
-        # Four steps teach nothing: that the image is empty is found out, and is no crash.
+        # Four steps teach nothing: that the output is empty is found out, and is no crash.
         expected = (0,) if words[1] == "train" else (0, 1)
         assert done.returncode in expected, f"{' '.join(words)}\n{done.stderr}"
         assert '"zoobridge":1' in done.stdout.splitlines()[-1]
