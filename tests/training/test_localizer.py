@@ -173,9 +173,12 @@ def test_the_radius_is_that_of_the_layers() -> None:
         assert 8 < int(changed.abs().max()) <= radius < 30
 
 
-def test_progress_tells_figures_in_nm() -> None:
+@pytest.mark.parametrize("pixel_size_nm", [100.0, 160.0])
+def test_places_are_in_nm_of_the_camera_that_was_simulated(pixel_size_nm: float) -> None:
     recipe = recipe_of("localizer", fit__steps=1)
-    source = EmitterSource(recipe.conditions)
+    assert recipe.conditions is not None
+    camera = recipe.conditions.camera.model_copy(update={"pixel_size_nm": pixel_size_nm})
+    source = EmitterSource(recipe.conditions.model_copy(update={"camera": camera}))
     task = LocalizationTask(
         recipe,
         build_network(recipe.network),
@@ -183,4 +186,11 @@ def test_progress_tells_figures_in_nm() -> None:
         training=source,
         validation=source,
     )
-    assert task.note({"val_jaccard": 0.5, "val_rmse_px": 0.1}) == "Jaccard 0.500, RMSE 10.0 nm"
+    said = task.note({"val_jaccard": 0.5, "val_rmse_px": 0.1})
+    assert said == f"Jaccard 0.500, RMSE {0.1 * pixel_size_nm:.1f} nm"
+    output = torch.zeros(1, 8, 16, 16)
+    output[0, 0, 5, 9] = 1.0
+    output[0, 5:8] = 0.1
+    found = task.list_emitters(output)
+    assert found["x_nm"].tolist() == [9.5 * pixel_size_nm]
+    assert found["y_nm"].tolist() == [5.5 * pixel_size_nm]

@@ -19,7 +19,7 @@ from bridge.smlm.matching import match_frames
 from bridge.smlm.patches import Emitters, PatchConditions, Patches
 from bridge.smlm.render import render_histogram
 from bridge.training.localization_loss import LocalizationLoss
-from bridge.training.sources import Batch
+from bridge.training.sources import Batch, EmitterSource
 from bridge.training.tasks.base import Column, TrainingTask
 
 _OUTPUTS = (
@@ -56,8 +56,9 @@ class LocalizationTask(TrainingTask):
 
     def __init__(self, *arguments: Any, **sources: Any) -> None:
         super().__init__(*arguments, **sources)
-        conditions = self.recipe.conditions
-        assert conditions is not None
+        source = sources["training"]
+        assert isinstance(source, EmitterSource)
+        conditions = source.conditions  # those of a user's table may differ from the recipe's
         self.pixel_size_nm = conditions.camera.pixel_size_nm
         self.outputs = outputs_of(conditions)
         self.loss = LocalizationLoss(has_z=len(self.outputs) > len(_OUTPUTS))
