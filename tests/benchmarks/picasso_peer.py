@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 
 from bridge.runtime.predict import Predictor, Settings
 from bridge.smlm.patches import PatchConditions
-from bridge.training.figures import Score, _film, filament_movies, score_movie
+from bridge.training.heatmap_figures import Score, _film, filament_movies, score_movie
 from bridge.zoo.package import open_package
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
