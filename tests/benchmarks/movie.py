@@ -34,10 +34,11 @@ def make_package(folder: Path, kind: str) -> Path:
     from bioimageio.spec import save_bioimageio_package_as_folder
 
     from bridge.images.preview import save_picture
-    from bridge.training.describe import INPUT, OUTPUT, Facts, describe
+    from bridge.training.describe import INPUT, Facts, describe
+    from bridge.training.kinds import KINDS
     from bridge.training.networks import build_network
     from bridge.training.recipe import load_recipe
-    from bridge.training.tasks.heatmap import Scaling
+    from bridge.training.tasks.base import Scaling
     from bridge.training.weights import write_weights
 
     if kind == "light":
@@ -62,9 +63,10 @@ def make_package(folder: Path, kind: str) -> Path:
         save_picture(draft / "cover.png", [("Output", output[0, 0])])
         (draft / "README.md").write_text("# Validation\n\nRandom weights: for its speed only.\n")
         shutil.copyfile(recipe.network.architecture, draft / "architecture.py")
-        write_weights(network, draft, example=ready, input_name=INPUT, output_name=OUTPUT)
+        about = KINDS[recipe.task.kind].output(recipe)
+        write_weights(network, draft, example=ready, input_name=INPUT, output_name=about.name)
         facts = Facts(scaling, 100.0, 16, {}, {}, {})
-        description = describe(recipe, network, facts, draft)
+        description = describe(recipe, network, facts, about, draft)
         save_bioimageio_package_as_folder(description, output_path=path)
     return path
 

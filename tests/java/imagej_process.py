@@ -237,10 +237,18 @@ def _close_dialogs() -> list[str]:
     """Close the modal dialogs that are up and give what they said."""
     found = []
     for window in _java("java.awt.Window").getWindows():
-        if isinstance(window, _java("java.awt.Dialog")) and window.isShowing() and window.isModal():
+        is_up = isinstance(window, _java("java.awt.Dialog")) and window.isShowing()
+        if is_up and window.isModal() and _is_waited_for():
             found.append("\n".join([str(window.getTitle()), *_labels(window)]))
             window.dispose()
     return found
+
+
+def _is_waited_for() -> bool:
+    """Tell whether a dialog's end is waited for; closed before that, it would be forever."""
+    stacks = _java("java.lang.Thread").getAllStackTraces().values()
+    names = {str(frame.getClassName()) for stack in stacks for frame in stack}
+    return "java.awt.WaitDispatchSupport" in names
 
 
 def _labels(container: Any) -> list[str]:
