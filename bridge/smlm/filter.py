@@ -32,6 +32,7 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 _LONGEST = 2000
+_DEEPEST = 100  # of brackets and signs in each other
 _REMEDY = (
     "Compare columns with numbers, joined by and, or, not: uncertainty_xy_nm < 20 and photons > 300"
 )
@@ -140,14 +141,9 @@ def choose_rows(table: pd.DataFrame, expression: str) -> Choice:
     reader = _Reader(table, expression)
     is_all = isinstance(top, ast.BoolOp) and isinstance(top.op, ast.And)
     nodes = top.values if is_all and isinstance(top, ast.BoolOp) else [top]
-    try:
-        with np.errstate(all="ignore"):  # what overflows or is divided by 0 compares as it is
-            kept = [reader.judge(node).yes for node in nodes]
-        texts = [ast.unparse(node) for node in nodes]
-    except RecursionError as error:
-        raise InputError(
-            _quote(expression), "it is nested too deeply", "a shorter one", _REMEDY
-        ) from error
+    with np.errstate(all="ignore"):  # what overflows or is divided by 0 compares as it is
+        kept = [reader.judge(node).yes for node in nodes]
+    texts = [ast.unparse(node) for node in nodes]
     n_refusing = np.sum([~one for one in kept], axis=0)
     parts = tuple(
         Part(text, int(one.sum()), int((~one).sum()), int((~one & (n_refusing == 1)).sum()))
@@ -171,12 +167,22 @@ def _parse(expression: str) -> ast.expr:
         text = sign.sub(word, text)
     try:
         with warnings.catch_warnings(action="ignore"):  # of style: 1and
-            return ast.parse(text.strip().replace("\n", " "), mode="eval").body
+            parsed = ast.parse(text.strip().replace("\n", " "), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = getattr(error, "msg", None) or "it can't be taken apart"
         raise InputError(
             _quote(expression), f"it isn't understood: {reason}", "", _REMEDY
         ) from error
+    # Python's own limit differs from process to process.
+    level: list[ast.AST] = [parsed]
+    depth = 0
+    while level:
+        level, depth = [n for node in level for n in ast.iter_child_nodes(node)], depth + 1
+        if depth > _DEEPEST:
+            raise InputError(
+                _quote(expression), "it is nested too deeply", "a shorter one", _REMEDY
+            )
+    return parsed
 
 
 def _take_unit(match: re.Match[str]) -> str:

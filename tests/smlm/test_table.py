@@ -421,7 +421,7 @@ def test_an_output_is_not_replaced_unasked_and_never_left_half(tmp_path, monkeyp
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bridge.smlm.table_out._write_thunderstorm", full)
+    monkeypatch.setattr("bridge.smlm.table_out.write_thunderstorm", full)
     with pytest.raises(OutputError, match="No space"):
         write_table(table, path, overwrite=True)
     assert path.read_bytes() == before
