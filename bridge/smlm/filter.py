@@ -290,11 +290,8 @@ class _Reader:
         )
 
     def _refuse(self, node: ast.expr, reason: str) -> InputError:
-        try:
-            part = ast.unparse(node)
-        except RecursionError:
-            part = "a part of it"
-        return InputError(_quote(self._expression), f"'{part[:80]}': {reason}", "", _REMEDY)
+        part = ast.unparse(node)[:80]
+        return InputError(_quote(self._expression), f"'{part}': {reason}", "", _REMEDY)
 
 
 def _quote(expression: str) -> str:
