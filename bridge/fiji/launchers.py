@@ -121,7 +121,10 @@ def function_names() -> dict[str, str]:
         Command words by function name; ``zooModels`` is short for ``zooModelsList``.
     """
     names = {
-        "zoo" + "".join(word.capitalize() for word in command): " ".join(command)
+        "zoo"
+        + "".join(part.capitalize() for word in command for part in word.split("-")): " ".join(
+            command
+        )
         for command in _commands()
     }
     return names | {"zooModels": "models list"}

@@ -11,7 +11,7 @@ def functions = [
     zooConvert: "convert",
     zooSimulate: "simulate",
     zooEvaluate: "evaluate",
-    zooCompare-localizers: "compare-localizers",
+    zooCompareLocalizers: "compare-localizers",
     zooModelsList: "models list",
     zooModelsInfo: "models info",
     zooModelsCheck: "models check",

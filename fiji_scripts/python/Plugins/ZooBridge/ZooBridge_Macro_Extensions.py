@@ -34,7 +34,7 @@ else:
         "zooConvert": "convert",
         "zooSimulate": "simulate",
         "zooEvaluate": "evaluate",
-        "zooCompare-localizers": "compare-localizers",
+        "zooCompareLocalizers": "compare-localizers",
         "zooModelsList": "models list",
         "zooModelsInfo": "models info",
         "zooModelsCheck": "models check",
