@@ -16,11 +16,13 @@ from pydantic import JsonValue
 from bridge import __version__
 from bridge.errors import OutputError
 from bridge.jobs.base import Result, Table
+from bridge.jobs.status import finite
 from bridge.quality.report import (
     FigureTable,
     Picture,
     Section,
     check_page,
+    dash_blanks,
     draw_picture,
     write_page,
 )
@@ -108,7 +110,7 @@ def write_comparison(page: Path, contest: Contest, *, overwrite: bool) -> Places
     places = Places.of(page)
     main = _main_picture(contest)
     rows = pd.DataFrame(list(list_rows(contest)))
-    content = _finite({"zoobridge": __version__, **figures(contest)})
+    content = finite({"zoobridge": __version__, **figures(contest)})
     with new_file(places.csv, overwrite=overwrite) as part:
         rows.to_csv(part, index=False)
     with new_file(places.json, overwrite=overwrite) as part:
@@ -294,7 +296,7 @@ def _score_rows(contest: Contest) -> tuple[list[str], list[list[str]]]:
         ]
         for row in listed
     ]
-    return columns, _dashes(rows)
+    return columns, dash_blanks(rows)
 
 
 def _lone_section(contest: Contest) -> Section:
@@ -330,7 +332,7 @@ def _lone_section(contest: Contest) -> Section:
             "The bound is that of Mortensen et al. 2010 for maximum likelihood."
         ],
         pictures=[draw_picture(draw_lone(contest), "Error along an axis over the bound.")],
-        tables=[FigureTable(headings, _dashes(rows))],
+        tables=[FigureTable(headings, dash_blanks(rows))],
     )
 
 
@@ -349,7 +351,7 @@ def _speed_section(contest: Contest) -> Section:
             "False: detections in a frame of 64 x 64 pixels of background only. Time is that of "
             "this machine, whatever else it did; networks measure the movie first."
         ],
-        tables=[FigureTable(["localizer", "false per empty frame", *heads], _dashes(rows))],
+        tables=[FigureTable(["localizer", "false per empty frame", *heads], dash_blanks(rows))],
     )
 
 
@@ -364,17 +366,3 @@ def _nm(value: float) -> str:
 
 def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _finite(value: Any) -> Any:
-    """Write None where there is no number, which JSON has no word for."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _dashes(rows: list[list[str]]) -> list[list[str]]:
-    """Write a dash where there is no figure."""
-    return [["\N{EN DASH}" if cell in ("nan", "+nan") else cell for cell in row] for row in rows]

@@ -16,7 +16,14 @@ from matplotlib.figure import Figure
 from bridge.errors import ImageError
 from bridge.images.read import open_image
 from bridge.quality.consistency import Consistency
-from bridge.quality.report import FigureTable, Picture, Section, draw_picture, write_page
+from bridge.quality.report import (
+    FigureTable,
+    Picture,
+    Section,
+    dash_blanks,
+    draw_picture,
+    write_page,
+)
 from bridge.quality.resolution import THRESHOLD, TableResolution
 from bridge.smlm.evaluation_figures import (
     draw_errors,
@@ -312,7 +319,7 @@ def _score_table(found: Evaluation) -> FigureTable:
         f"({ALPHA_LATERAL_PER_NM:g} RMSE / nm)^2)"
         + (f", axial with {ALPHA_AXIAL_PER_NM:g}." if found.is_3d else ".")
     )
-    return FigureTable(["", "measured", "by chance", "best"], _dashes(rows), caption)
+    return FigureTable(["", "measured", "by chance", "best"], dash_blanks(rows), caption)
 
 
 def _count_table(found: Evaluation) -> FigureTable:
@@ -351,7 +358,7 @@ def _error_table(found: Evaluation) -> FigureTable:
         rows = [row for row in rows if row[0] not in ("z", "volume")]
     return FigureTable(
         ["nm", "bias (mean)", "RMSE", "mean absolute error"],
-        _dashes(rows),
+        dash_blanks(rows),
         'What ThunderSTORM calls "RMSE" is the mean absolute error.',
     )
 
@@ -369,7 +376,7 @@ def _pixel_section(found: Evaluation) -> Section:
         "errors over stated uncertainty, axial (SD)": (found.spread_axial.sd, "1"),
     }
     rows = [[name, f"{value:.3f}", best] for name, (value, best) in pairs.items() if value == value]
-    tables = [FigureTable(["", "measured", "best"], _dashes(rows))] if rows else []
+    tables = [FigureTable(["", "measured", "best"], dash_blanks(rows))] if rows else []
     picture = draw_picture(
         draw_subpixel(subpixel, found.subpixel_truth), "Places within the camera pixel."
     )
@@ -467,7 +474,7 @@ def _image_section(findings: Findings) -> Section:
             "Bright places of the error map are where structure is missing or false; noise of the "
             "widefield image keeps RSP below 1 even for a perfect image."
         )
-    tables = [FigureTable(["", "measured", "best"], _dashes(rows))] if rows else []
+    tables = [FigureTable(["", "measured", "best"], dash_blanks(rows))] if rows else []
     return Section("The image", sentences, pictures=[*map(_draw_panel, panels)], tables=tables)
 
 
@@ -496,8 +503,3 @@ def _draw_panel(panel: tuple[str, xr.DataArray]) -> Picture:
     axes.set(title=title, xlabel=unit)
     figure.colorbar(shown, shrink=0.8)
     return draw_picture(figure, f"{title[0].upper()}{title[1:]}.")
-
-
-def _dashes(rows: list[list[str]]) -> list[list[str]]:
-    """Write a dash where there is no figure."""
-    return [["\N{EN DASH}" if cell in ("nan", "+nan") else cell for cell in row] for row in rows]

@@ -102,6 +102,6 @@ def finite(value: JsonValue) -> JsonValue:
     """Put ``None`` where a number is NaN or infinite, for which JSON has no word."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

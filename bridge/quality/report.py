@@ -95,6 +95,11 @@ class Section:
     tables: Sequence[FigureTable] = field(default=())
 
 
+def dash_blanks(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Give rows of cells with a dash where a figure isn't a number."""
+    return [["\N{EN DASH}" if cell in ("nan", "+nan") else cell for cell in row] for row in rows]
+
+
 def draw_picture(figure: Figure, caption: str) -> Picture:
     """Turn a matplotlib figure into a picture.
 
