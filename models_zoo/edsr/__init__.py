@@ -1,0 +1,1 @@
+"""A regression network for super-resolution without normalisation layers."""
