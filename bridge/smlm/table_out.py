@@ -8,8 +8,6 @@ ThunderSTORM takes a number apart by rules of its own (util/StringFormatting.jav
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -19,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bridge.errors import OutputError, TableError
+from bridge.images.new_file import new_file as new_file
 from bridge.smlm.columns import COLUMNS, REQUIRED
 from bridge.smlm.decode import write_decode
 from bridge.smlm.picasso import write_picasso, write_picasso_info
@@ -96,59 +95,6 @@ def write_table(
         write_picasso(part, table, pixel_size_nm=size)
         write_picasso_info(info, table, pixel_size_nm=size)
     return place
-
-
-@contextlib.contextmanager
-def new_file(place: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a temporary name to write to, which becomes the file's when the block ends well.
-
-    Parameters
-    ----------
-    place : Path
-        The file.
-    overwrite : bool
-        Replace a file that is there.
-
-    Yields
-    ------
-    Path
-        Where to write.
-
-    Raises
-    ------
-    OutputError
-        The file is there already or can't be written.
-    """
-    if place.is_dir():
-        raise OutputError(str(place), "this is a folder", "a file", "Give another name.")
-    if place.exists() and not overwrite:
-        raise OutputError(
-            str(place),
-            "the output is there already",
-            "a name that is free",
-            "Give another name, or ask to overwrite.",
-        )
-    part = place.with_name(f".{place.name}.part")
-    try:
-        place.parent.mkdir(exist_ok=True)
-        yield part
-        part.replace(place)
-    except FileNotFoundError as error:
-        raise OutputError(
-            str(place), f"the folder '{place.parent}' is missing", "", "Create it first."
-        ) from error
-    except PermissionError as error:
-        raise OutputError(
-            str(place), "you may not write here", "", "Choose another folder."
-        ) from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(
-            str(place), f"writing failed: {reason}", "", "Choose another place."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def choose_format(place: Path) -> str:
