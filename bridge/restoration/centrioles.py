@@ -1,12 +1,12 @@
-"""Draw cells with centrioles, and keep where each centriole is, so that detections can be scored.
+r"""Draw cells with centrioles, and keep where each centriole is, so that detections can be scored.
 
 A centriole is a hollow cylinder, 200 nm wide and 400-500 nm long, of nine lines of fluorophores;
 seen from the end it is a ring, from the side a rod. They come in pairs at right angles::
 
        .-------------.
-      /   .--.   '    \\     haze in the cytoplasm, shadow of the nucleus,
+      /   .--.   '    \     haze in the cytoplasm, shadow of the nucleus,
      |   ( nuc)   o=   |    one to four centrioles beside it,
-      \\   '--'  .     /     autofluorescent specks anywhere
+      \   '--'  .     /     autofluorescent specks anywhere
        '-------------'
 """
 
@@ -105,9 +105,7 @@ def _cylinder(
     return seen
 
 
-def _bin(
-    dots: NDArray[np.float64], edge_px: int, pixel_size_nm: float
-) -> NDArray[np.float32]:
+def _bin(dots: NDArray[np.float64], edge_px: int, pixel_size_nm: float) -> NDArray[np.float32]:
     """Count dots (n, 2: y, x in nm) per pixel."""
     edges = np.arange(edge_px + 1) * pixel_size_nm
     counts: NDArray[np.float32] = np.histogram2d(dots[:, 0], dots[:, 1], (edges, edges))[0].astype(

@@ -146,7 +146,9 @@ def margin_of(conditions: PairConditions) -> int:
     return math.ceil(reach_px / conditions.scale) * conditions.scale
 
 
-def show_object(drawn: NDArray[np.float32], conditions: PairConditions, structure: str) -> CleanPair:
+def show_object(
+    drawn: NDArray[np.float32], conditions: PairConditions, structure: str
+) -> CleanPair:
     """Blur an object as both microscopes do, and cut its margin off.
 
     Parameters
@@ -188,6 +190,7 @@ def expose(
     conditions: PairConditions,
     *,
     generator: torch.Generator,
+    peaks: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Take noisy images of clean ones, each pair at an exposure of its own.
 
@@ -201,6 +204,8 @@ def expose(
         Photons and background.
     generator : torch.Generator
         Source of randomness, on the tensors' device.
+    peaks : Tensor (b,), optional
+        Brightest value of each whole field, where the inputs are patches of it.
 
     Returns
     -------
@@ -218,7 +223,9 @@ def expose(
     def log_between(low: float, high: float) -> torch.Tensor:
         return between(math.log(low), math.log(high)).exp()
 
-    peak = inputs.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-6)  # (b, 1, 1, 1)
+    if peaks is None:
+        peaks = inputs.amax(dim=(1, 2, 3))  # (b,)
+    peak = peaks[:, None, None, None].clamp(min=1e-6)  # (b, 1, 1, 1)
     gain_in = log_between(*conditions.input_photons) / peak  # photons per unit, (b, 1, 1, 1)
     lit = inputs + between(*conditions.input_background) * peak  # (b, 1, y, x)
     gain_target = log_between(*conditions.target_photons)  # (b, 1, 1, 1)

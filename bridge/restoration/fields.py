@@ -1,10 +1,10 @@
-"""Draw what is in a field: fluorophores of filaments, actin, nuclei, points, before any PSF.
+r"""Draw what is in a field: fluorophores of filaments, actin, nuclei, points, before any PSF.
 
 ::
 
     filaments   actin       nuclei       points      centrioles (centrioles.py)
-     \\  __/     \\/\\/ \\    .-::-.       . .  .       o=   cell, haze, specks
-    ---\\/---    /\\/\\/\\    (::..:)    .   . :
+     \  __/     \/\/ \    .-::-.       . .  .       o=   cell, haze, specks
+    ---\/---    /\/\/\    (::..:)    .   . :
 
 Arrays are (Y, X), in fluorophores per pixel up to a factor; origin at the outer corner of the top
 left pixel. Sizes are in nm, so a finer grid shows the same things in more pixels.
@@ -65,9 +65,9 @@ def _filaments(edge_px: int, pixel_size_nm: float, rng: np.random.Generator) -> 
     """Long, smoothly bent lines, as microtubules have them; each of its own brightness."""
     area_um2 = (edge_px * pixel_size_nm) ** 2 / _UM2
     image = np.zeros((edge_px, edge_px), np.float32)
-    for _ in range(max(2, rng.poisson(0.19 * area_um2))):
-        line = _bent_line(edge_px, pixel_size_nm, rng, length_nm=12_000, bend_nm=6_000)
-        image += _deposit(*line, edge_px) * rng.lognormal(0, 0.25)
+    for _ in range(max(2, rng.poisson(0.18 * area_um2))):
+        line = _bent_line(edge_px, pixel_size_nm, rng, length_nm=9_000, bend_nm=6_000)
+        image += _deposit(*line, edge_px) * rng.lognormal(0, 0.7)
     return image
 
 
@@ -76,21 +76,21 @@ def _actin(edge_px: int, pixel_size_nm: float, rng: np.random.Generator) -> NDAr
     area_um2 = (edge_px * pixel_size_nm) ** 2 / _UM2
     image = np.zeros((edge_px, edge_px), np.float32)
     main = rng.uniform(0, math.pi)
-    for _ in range(max(4, rng.poisson(1.1 * area_um2))):
+    for _ in range(max(4, rng.poisson(0.9 * area_um2))):
         heading = main + rng.normal(0, 0.35) + (math.pi / 2 if rng.random() < 0.35 else 0.0)
         length_nm = rng.uniform(1_500, 5_000)
         line = _bent_line(
             edge_px, pixel_size_nm, rng, length_nm=length_nm, bend_nm=30_000, heading=heading
         )
-        image += _deposit(*line, edge_px) * rng.lognormal(0, 0.5)
+        image += _deposit(*line, edge_px) * rng.lognormal(0, 1.1)
     return image
 
 
 def _nuclei(edge_px: int, pixel_size_nm: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Give ellipses filled with grainy chromatin: noise of two grain sizes, dense parts brightest."""
+    """Give ellipses filled with grainy chromatin: noise of two grain sizes, few dense parts."""
     rows, columns = np.mgrid[:edge_px, :edge_px].astype(np.float32) + 0.5
     inside = np.zeros((edge_px, edge_px), bool)
-    n_nuclei = max(1, rng.poisson((edge_px * pixel_size_nm) ** 2 / _UM2 / 70))
+    n_nuclei = max(1, rng.poisson((edge_px * pixel_size_nm) ** 2 / _UM2 / 55))
     for _ in range(n_nuclei):
         centre = rng.uniform(0.2 * edge_px, 0.8 * edge_px, 2)
         axes = rng.uniform(1_800, 3_000, 2) / pixel_size_nm
@@ -99,24 +99,26 @@ def _nuclei(edge_px: int, pixel_size_nm: float, rng: np.random.Generator) -> NDA
         along = dx * math.cos(angle) + dy * math.sin(angle)
         across = dy * math.cos(angle) - dx * math.sin(angle)
         inside |= (along / axes[0]) ** 2 + (across / axes[1]) ** 2 < 1
-    grain = _noise(edge_px, 100 / pixel_size_nm, rng) + 0.7 * _noise(
+    grain = _noise(edge_px, 60 / pixel_size_nm, rng) + 0.15 * _noise(
         edge_px, 350 / pixel_size_nm, rng
     )
-    image: NDArray[np.float32] = (np.exp(0.8 * grain) * inside).astype(np.float32)
+    image: NDArray[np.float32] = ((0.04 + 1 / (1 + np.exp(5 - 3 * grain))) * inside).astype(
+        np.float32
+    )
     return image
 
 
 def _points(edge_px: int, pixel_size_nm: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """Give puncta, some of them in clusters, a few times brighter than others."""
     area_um2 = (edge_px * pixel_size_nm) ** 2 / _UM2
-    n_single, n_clusters = rng.poisson(2.0 * area_um2), rng.poisson(0.15 * area_um2)
+    n_single, n_clusters = rng.poisson(5.5 * area_um2), rng.poisson(0.0 * area_um2)
     places = [rng.uniform(0, edge_px, (n_single, 2))]
     for _ in range(n_clusters):
         spread_px = rng.uniform(150, 500) / pixel_size_nm
         centre = rng.uniform(0, edge_px, 2)
         places.append(centre + rng.normal(0, spread_px, (rng.integers(4, 20), 2)))
     rows, columns = np.concatenate(places).T
-    return _deposit(rows, columns, edge_px, rng.lognormal(0, 0.6, len(rows)))
+    return _deposit(rows, columns, edge_px, rng.uniform(0, 1, len(rows)) ** 4)
 
 
 def _bent_line(
@@ -169,7 +171,9 @@ def _noise(edge_px: int, sigma_px: float, rng: np.random.Generator) -> NDArray[n
     return smooth
 
 
-def _centrioles(edge_px: int, pixel_size_nm: float, rng: np.random.Generator) -> NDArray[np.float32]:
+def _centrioles(
+    edge_px: int, pixel_size_nm: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
     return draw_centrioles(edge_px=edge_px, pixel_size_nm=pixel_size_nm, rng=rng)[0]
 
 
