@@ -1,0 +1,1 @@
+"""X-Net: a widefield image and its sparse STORM image become a dense STORM image."""
