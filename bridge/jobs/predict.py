@@ -83,7 +83,7 @@ class Predict(ImageJob):
         package = open_package(self.model)
         settings = self._settings()
         predictor = Predictor(package, settings)
-        names = [t.name for t in predictor.geometry.inputs]
+        names = predictor.input_names
         orders = make_orders(self.input, self.output, names, package.name)
         options = FileOptions(axes=self.axes, overwrite=self.overwrite, resume=self.resume)
         if self.cluster:
@@ -108,7 +108,7 @@ class Predict(ImageJob):
 
         started = time.time()
         predictor = models.predictor(self.model, self._settings())
-        names = [t.name for t in predictor.geometry.inputs]
+        names = predictor.input_names
         if len(names) > 1:
             raise InputError(
                 self.model,

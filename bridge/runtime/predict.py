@@ -36,6 +36,7 @@ from bridge.runtime.examples import Examples
 from bridge.runtime.execute import Layout, Sink, Work
 from bridge.runtime.geometry import read_geometry
 from bridge.runtime.locality import Measured, declared_locality, settle_locality
+from bridge.runtime.noise import given_inputs, with_noise
 from bridge.runtime.plan import Locality, TilePlan, common_rule, pad_to_valid, plan_tiles
 from bridge.runtime.processing import ItemStatistics, Pipeline
 from bridge.runtime.report import describe_run, gather_warnings
@@ -201,6 +202,7 @@ class Predictor:
             Not even the smallest tile fits.
         """
         started = time.perf_counter()
+        images = with_noise(images, self.package.description, self.geometry)
         bound = bind(images, self.package.description, self.geometry, channel=self.settings.channel)
         if self.settings.sum:
             require_frames(bound)
@@ -221,6 +223,11 @@ class Predictor:
         warnings = gather_warnings(warnings, self.package, work, self._examples)
         report = describe_run(self.package, asdict(self.settings), choice, work, self._reaches())
         return Outcome({**report, "seconds": round(seconds, 3)}, warnings, work.flaw)
+
+    @property
+    def input_names(self) -> list[str]:
+        """The inputs that have to be given; noise, where a package asks for it, is drawn."""
+        return given_inputs(self.package.description)
 
     def _new_pipeline(self) -> Pipeline:
         return Pipeline(self.package, self.geometry, trusted=self.settings.trust)
