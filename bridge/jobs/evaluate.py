@@ -148,8 +148,9 @@ class Evaluate(Job):
 
     def _judge_image(self, findings: Findings) -> None:
         from bridge.jobs.evaluation_page import mean_plane
+        from bridge.quality import metrics
         from bridge.quality.consistency import compare_with_widefield
-        from bridge.quality.metrics import compare_images, scale_to, structural_similarity
+        from bridge.quality.structure import structural_similarity
 
         if not self.image:
             return
@@ -159,10 +160,14 @@ class Evaluate(Job):
             findings.consistency = compare_with_widefield(image, widefield)
         if self.reference:
             reference = findings.reference = mean_plane(self.reference)
-            findings.likeness = compare_images(image, reference)
-            findings.likeness.pop("psnr_db")  # an image in units of its own has none
-            scaled = scale_to(image, reference)
-            findings.likeness["ssim"] = structural_similarity(scaled, reference)
+            scaled = metrics.scale_to(image, reference)  # an image may have units of its own
+            reach = float(reference.max() - reference.min())
+            findings.likeness = {
+                "nmse": metrics.normalised_square_error(image, reference),
+                "correlation": metrics.pearson(image, reference),
+                "range_invariant_psnr_db": metrics.range_invariant_psnr(image, reference),
+                "ssim": structural_similarity(scaled, reference, data_range=reach),
+            }
 
     def _judge_table(self, findings: Findings, progress: Progress) -> None:
         from bridge.errors import TableError

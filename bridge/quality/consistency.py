@@ -2,8 +2,9 @@
 
 SQUIRREL (Culley et al., Nature Methods 15, 263 (2018)): the super-resolved image, blurred by the
 microscope's PSF and scaled, must give the widefield image back. Width of the PSF, scale and offset
-are fitted; what remains is the error. It finds missing and false structure, and is blind to detail
-below the widefield's resolution.
+are fitted, or the width is known; what remains is the error. It finds missing and false structure,
+and is blind to detail below the widefield's resolution. Noise of the widefield image keeps the
+correlation below 1: the true image has the most that is possible, the ceiling.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import erf
 
-from bridge.errors import ImageError
+from bridge.errors import ImageError, InputError
+from bridge.images.blur import bin_pixels, blur
 
+_FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
 _MIN_SIGMA_PX = 0.1  # of camera pixels
 _MAX_SIGMA_PX = 10.0
 _N_STARTS = 24
@@ -79,35 +82,107 @@ def compare_with_widefield(image: xr.DataArray, widefield: xr.DataArray) -> Cons
     """
     _check(image, widefield)
     pixels = np.asarray(image, np.float64)
-    wanted = np.asarray(widefield, np.float64)
     # The widths of a widefield pixel differ along y and x only where the image was squeezed.
     sizes = [n / m for n, m in zip(image.shape, widefield.shape, strict=True)]
 
-    def fit(sigma_px: float) -> tuple[float, float, float, NDArray[np.float64]]:
-        """Blur by sigma (widefield pixels along x); give squared error, alpha, beta, image."""
+    pixel_nm = (widefield.attrs.get("pixel_size_nm") or {}).get("x", 1.0)
+
+    def fit(sigma_px: float) -> Consistency:
+        """Blur by sigma, in widefield pixels along x."""
         rows = _blur_matrix(widefield.shape[0], image.shape[0], sigma_px * sizes[1] / sizes[0])
         columns = _blur_matrix(widefield.shape[1], image.shape[1], sigma_px)
-        blurred = rows @ pixels @ columns.T
-        centred = blurred - blurred.mean()
-        alpha = float((centred * wanted).sum() / max((centred**2).sum(), np.finfo(float).tiny))
-        beta = float(wanted.mean() - alpha * blurred.mean())
-        return float(((alpha * blurred + beta - wanted) ** 2).mean()), alpha, beta, blurred
+        return _fit_light(rows @ pixels @ columns.T, widefield, sigma_nm=sigma_px * pixel_nm)
 
     starts = np.geomspace(_MIN_SIGMA_PX, _MAX_SIGMA_PX, _N_STARTS)
-    best = int(np.argmin([fit(sigma)[0] for sigma in starts]))
+    best = int(np.argmin([fit(sigma).rse for sigma in starts]))
     bounds = starts[max(best - 1, 0)], starts[min(best + 1, _N_STARTS - 1)]
-    found = minimize_scalar(lambda s: fit(s)[0], bounds=bounds, method="bounded")
-    mean_square, alpha, beta, blurred = fit(float(found.x))
-    pixel_nm = (widefield.attrs.get("pixel_size_nm") or {}).get("x", 1.0)
+    found = minimize_scalar(lambda s: fit(s).rse ** 2, bounds=bounds, method="bounded")
+    return fit(float(found.x))
+
+
+def relative_sigma_nm(input_fwhm_nm: float, target_fwhm_nm: float) -> float:
+    """Give the Gaussian that blurs an image of one microscope into that of a coarser one.
+
+    Parameters
+    ----------
+    input_fwhm_nm, target_fwhm_nm : float
+        Widths of the coarser and the finer PSF at half their height, in nm.
+
+    Returns
+    -------
+    float
+        Standard deviation in nm: variances add, so that of the kernel is their difference.
+
+    Raises
+    ------
+    InputError
+        The input's PSF isn't wider than the target's.
+    """
+    if not input_fwhm_nm > target_fwhm_nm >= 0:
+        raise InputError(
+            "width of the PSFs",
+            f"the input's is {input_fwhm_nm:g} nm, the target's {target_fwhm_nm:g} nm",
+            "an input that is blurred more than the target",
+            "Check which is which.",
+        )
+    return float(np.sqrt(input_fwhm_nm**2 - target_fwhm_nm**2) / _FWHM_PER_SIGMA)
+
+
+def compare_with_input(
+    image: xr.DataArray, observed: xr.DataArray, *, sigma_px: float
+) -> Consistency:
+    """Blur an image by a known kernel, fit scale and offset, and give what remains.
+
+    Parameters
+    ----------
+    image : DataArray, axes (y, x)
+        Restored image; with the true one instead, ``rsp`` is the ceiling that noise leaves.
+    observed : DataArray, axes (y, x)
+        What was restored; its sides are those of the image over a whole number.
+    sigma_px : float
+        Standard deviation of the kernel between both, in pixels of the image, >= 0.
+
+    Returns
+    -------
+    Consistency
+        Figures, blurred image and error map; ``rsp`` is NaN for a constant image.
+
+    Raises
+    ------
+    ImageError
+        An image isn't a plane or not finite, the observed one is constant, or the sizes don't fit.
+    """
+    _check(image, observed, may_be_constant=True)
+    factor = image.shape[0] // observed.shape[0]
+    if image.shape != (factor * observed.shape[0], factor * observed.shape[1]):
+        raise ImageError(
+            str(observed.attrs.get("source") or "input"),
+            f"it has {observed.shape} pixels, the restored image {image.shape}",
+            "a whole number of pixels for each of the input's, the same along y and x",
+        )
+    blurred = bin_pixels(blur(np.asarray(image, np.float64), sigma_px), factor)
+    pixel_nm = (image.attrs.get("pixel_size_nm") or {}).get("x", 1 / factor)
+    return _fit_light(blurred, observed, sigma_nm=sigma_px * pixel_nm)
+
+
+def _fit_light(
+    blurred: NDArray[np.float64], observed: xr.DataArray, *, sigma_nm: float
+) -> Consistency:
+    """Fit scale and offset, and give what remains."""
+    wanted = np.asarray(observed, np.float64)
+    centred = blurred - blurred.mean()
+    alpha = float((centred * wanted).sum() / max((centred**2).sum(), np.finfo(float).tiny))
+    beta = float(wanted.mean() - alpha * blurred.mean())
     model = alpha * blurred + beta
+    is_flat = np.ptp(model) <= 1e-9 * np.abs(model).max()
     return Consistency(
-        rse=float(np.sqrt(mean_square)),
-        rsp=float(np.corrcoef(model.ravel(), wanted.ravel())[0, 1]) if model.std() else np.nan,
-        sigma_nm=float(found.x) * pixel_nm,
+        rse=float(np.sqrt(((model - wanted) ** 2).mean())),
+        rsp=np.nan if is_flat else float(np.corrcoef(model.ravel(), wanted.ravel())[0, 1]),
+        sigma_nm=sigma_nm,
         alpha=alpha,
         beta=beta,
-        blurred=widefield.copy(data=model.astype(np.float32)),
-        error_map=widefield.copy(data=np.abs(model - wanted).astype(np.float32)),
+        blurred=observed.copy(data=model.astype(np.float32)),
+        error_map=observed.copy(data=np.abs(model - wanted).astype(np.float32)),
     )
 
 
@@ -126,14 +201,17 @@ def _blur_matrix(n_out: int, n_in: int, sigma_px: float) -> NDArray[np.float64]:
     return matrix
 
 
-def _check(image: xr.DataArray, widefield: xr.DataArray) -> None:
+def _check(image: xr.DataArray, widefield: xr.DataArray, *, may_be_constant: bool = False) -> None:
     for given, name in ((image, "super-resolved image"), (widefield, "widefield image")):
         what = str(given.attrs.get("source") or name)
         if given.dims != ("y", "x") or min(given.shape) < 8:
             raise ImageError(
                 what, f"the image is {dict(given.sizes)}", "a plane (y, x), at least 8 pixels wide"
             )
-        if not np.isfinite(given.values).all() or given.values.min() == given.values.max():
+        is_flat = given.values.min() == given.values.max()
+        if may_be_constant and given is image:
+            is_flat = False
+        if not np.isfinite(given.values).all() or is_flat:
             raise ImageError(what, "the image is constant or not finite", "values that differ")
     what = str(widefield.attrs.get("source") or "widefield image")
     if any(n < m for n, m in zip(image.shape, widefield.shape, strict=True)):

@@ -1,29 +1,30 @@
-"""How alike two images are: small, well-known figures, each with what it forgives.
+"""How alike two images are, pixel by pixel: well-known figures, each with what it forgives.
 
-=============================  =====  ======  =====================================
-figure                         scale  offset  best
-=============================  =====  ======  =====================================
-``normalised_square_error``    free   counts  0
-``pearson``                    free   free    1
-``peak_signal_to_noise``       counts counts  as high as possible, in dB
-``range_invariant_psnr``       free   free    as high as possible, in dB
-``structural_similarity``      counts counts  1
-=============================  =====  ======  =====================================
+============================  ======  ======  =====================================
+figure                        scale   offset  best
+============================  ======  ======  =====================================
+``normalised_square_error``   free    counts  0
+``normalised_rmse``           counts  counts  0
+``pearson``                   free    free    1
+``peak_signal_to_noise``      counts  counts  as high as possible, in dB
+``range_invariant_psnr``      free    free    as high as possible, in dB
+``flux_ratio``                counts  counts  1
+============================  ======  ======  =====================================
 
-All take an image and the truth as arrays of equal shape; NaN where the truth is constant.
+All take an image and the truth as arrays of equal shape. Figures that need to know what a large
+difference is take a ``data_range``, which has no default: one range for all images and models that
+are compared. Likeness of structure is in :mod:`bridge.quality.structure`, of sharpness in
+:mod:`bridge.quality.sharpness`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from skimage.metrics import structural_similarity as skimage_ssim
 
 from bridge.errors import ImageError
-
-_SSIM_WINDOW_PX = 7
 
 
 def scale_to(image: ArrayLike, truth: ArrayLike) -> NDArray[np.float64]:
@@ -39,7 +40,7 @@ def scale_to(image: ArrayLike, truth: ArrayLike) -> NDArray[np.float64]:
     ndarray, the image's shape
         The image times the factor of least squared error; zeros stay zeros.
     """
-    given, wanted = _pair(image, truth)
+    given, wanted = pair(image, truth)
     power = float((given**2).sum())
     return given * (float((given * wanted).sum()) / power if power else 0.0)
 
@@ -57,7 +58,7 @@ def normalised_square_error(image: ArrayLike, truth: ArrayLike) -> float:
     float
         0 (equal but for a factor) to 1 (nothing in common).
     """
-    _, wanted = _pair(image, truth)
+    _, wanted = pair(image, truth)
     total = float((wanted**2).sum())
     return float(((scale_to(image, truth) - wanted) ** 2).sum()) / total if total else np.nan
 
@@ -75,35 +76,42 @@ def pearson(image: ArrayLike, truth: ArrayLike) -> float:
     float
         The correlation.
     """
-    given, wanted = _pair(image, truth)
+    given, wanted = pair(image, truth)
     if given.min() == given.max() or wanted.min() == wanted.max():
         return np.nan
     return float(np.corrcoef(given.ravel(), wanted.ravel())[0, 1])
 
 
-def peak_signal_to_noise(image: ArrayLike, truth: ArrayLike) -> float:
-    """Give the truth's range over the root mean square error, in dB (PSNR).
+def peak_signal_to_noise(image: ArrayLike, truth: ArrayLike, *, data_range: float) -> float:
+    """Give the data range over the root mean square error, in dB (PSNR).
 
     Parameters
     ----------
     image, truth : array_like
         Of equal shape, in the same units.
+    data_range : float
+        Largest value minus smallest that images of this kind have, > 0.
 
     Returns
     -------
     float
         In dB; infinite for equal images.
+
+    Raises
+    ------
+    ImageError
+        The shapes differ, a value isn't finite, or there is no range.
     """
-    given, wanted = _pair(image, truth)
-    reach = float(np.ptp(wanted))
+    given, wanted = pair(image, truth)
     mean_square = float(((given - wanted) ** 2).mean())
-    if not reach:
-        return np.nan
-    return float(10 * np.log10(reach**2 / mean_square)) if mean_square else np.inf
+    reach = check_range(data_range)
+    return 10 * math.log10(reach**2 / mean_square) if mean_square else math.inf
 
 
 def range_invariant_psnr(image: ArrayLike, truth: ArrayLike) -> float:
     """Give the PSNR after the best scale and offset (Weigert et al., Nature Methods 15, 1090).
+
+    Its range is that of the truth, which scale and offset don't change.
 
     Parameters
     ----------
@@ -113,71 +121,100 @@ def range_invariant_psnr(image: ArrayLike, truth: ArrayLike) -> float:
     Returns
     -------
     float
-        In dB.
+        In dB; NaN where the truth is constant.
     """
-    given, wanted = _pair(image, truth)
+    given, wanted = pair(image, truth)
     centred = given - given.mean()
     power = float((centred**2).sum())
     scale = float((centred * wanted).sum()) / power if power else 0.0
-    return peak_signal_to_noise(scale * centred + wanted.mean(), wanted)
+    reach = float(np.ptp(wanted))
+    if not reach:
+        return math.nan
+    return peak_signal_to_noise(scale * centred + wanted.mean(), wanted, data_range=reach)
 
 
-def structural_similarity(image: ArrayLike, truth: ArrayLike) -> float:
-    """Give the mean structural similarity (Wang et al. 2004), window of 7, the truth's range.
+def normalised_rmse(image: ArrayLike, truth: ArrayLike) -> float:
+    """Give the root mean square error over the truth's root mean square (NRMSE).
 
     Parameters
     ----------
-    image, truth : array_like, axes (y, x)
-        Of equal shape, in the same units, at least 7 pixels each way.
+    image, truth : array_like
+        Of equal shape, in the same units; the order matters.
 
     Returns
     -------
     float
-        1 for equal images.
+        0 for equal images, 1 for a black one; NaN where the truth is black.
     """
-    given, wanted = _pair(image, truth)
-    if min(wanted.shape) < _SSIM_WINDOW_PX:
-        raise ImageError(
-            "image", f"it has {wanted.shape} pixels", f"at least {_SSIM_WINDOW_PX} each way"
-        )
-    reach = float(np.ptp(wanted))
-    if not reach:
-        return np.nan
-    return float(skimage_ssim(given, wanted, data_range=reach))  # type: ignore[no-untyped-call]
+    given, wanted = pair(image, truth)
+    total = float((wanted**2).sum())
+    return math.sqrt(float(((given - wanted) ** 2).sum()) / total) if total else math.nan
 
 
-FIGURES: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
-    "nmse": normalised_square_error,
-    "correlation": pearson,
-    "psnr_db": peak_signal_to_noise,
-    "range_invariant_psnr_db": range_invariant_psnr,
-    "ssim": structural_similarity,
-}
-"""All figures, by the names they have in reports."""
-
-
-def compare_images(image: ArrayLike, truth: ArrayLike) -> dict[str, float]:
-    """Give all figures.
+def flux_ratio(image: ArrayLike, truth: ArrayLike) -> float:
+    """Give the image's sum over the truth's.
 
     Parameters
     ----------
-    image, truth : array_like, axes (y, x)
-        Of equal shape, at least 7 pixels each way.
+    image, truth : array_like
+        Of equal shape, in the same units, both without an offset.
 
     Returns
     -------
-    dict of str to float
-        By the names in ``FIGURES``.
+    float
+        1 where the whole brightness is kept; NaN where the truth's sum is 0.
+    """
+    given, wanted = pair(image, truth)
+    total = float(wanted.sum())
+    return float(given.sum()) / total if total else math.nan
+
+
+def check_range(data_range: float) -> float:
+    """Refuse a data range that is none.
+
+    Parameters
+    ----------
+    data_range : float
+        Largest value minus smallest that images of this kind have.
+
+    Returns
+    -------
+    float
+        The same.
+
+    Raises
+    ------
+    ImageError
+        It isn't a number above 0.
+    """
+    if not (math.isfinite(data_range) and data_range > 0):
+        raise ImageError(
+            "data range",
+            f"it is {data_range:g}",
+            "what images of this kind span, > 0",
+            "Give one range for all that is compared.",
+        )
+    return float(data_range)
+
+
+def pair(image: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give both as float64, checked.
+
+    Parameters
+    ----------
+    image, truth : array_like
+        An image and what it should be.
+
+    Returns
+    -------
+    (ndarray, ndarray)
+        Image and truth.
 
     Raises
     ------
     ImageError
         The shapes differ, or a value isn't finite.
     """
-    return {name: figure(image, truth) for name, figure in FIGURES.items()}
-
-
-def _pair(image: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     given, wanted = np.asarray(image, np.float64), np.asarray(truth, np.float64)
     if given.shape != wanted.shape or not given.size:
         raise ImageError(

@@ -49,6 +49,21 @@ class RingCorrelation:
     correlation: NDArray[np.float64]
     resolution_nm: float
 
+    def resolution_at(self, threshold: float) -> float:
+        """Give the length at which the correlation first falls below another threshold.
+
+        Parameters
+        ----------
+        threshold : float
+            Such as 0.5, which suits a noise-free truth: 1/7 is meant for two noisy images.
+
+        Returns
+        -------
+        float
+            In nm; NaN if it never does, or is below from the start.
+        """
+        return _crossing(self.frequency_per_nm, self.correlation, threshold)
+
 
 @dataclass(frozen=True, eq=False)
 class TableResolution:
@@ -96,7 +111,7 @@ def correlate_rings(first: xr.DataArray, second: xr.DataArray) -> RingCorrelatio
     """
     size = _check(first, second)
     shape = first.shape
-    window = np.outer(*(_fade(n) for n in shape))
+    window = np.outer(*(fade(n) for n in shape))
     spectra = [fft.rfft2(np.asarray(image, np.float64) * window) for image in (first, second)]
     step = 1 / max(shape[0] * size[0], shape[1] * size[1])
     frequency_y = np.fft.fftfreq(shape[0], size[0])[:, None]
@@ -177,10 +192,20 @@ def measure_table(
     return TableResolution(float(each.mean()), spread, split, tuple(curves))
 
 
-def _fade(n: int) -> NDArray[np.float64]:
+def fade(n: int) -> NDArray[np.float64]:
     """Give the Tukey window of 1/4: flat, with an eighth at each end fading as a cosine to 0.
 
     As ``scipy.signal.windows.tukey``, whose import takes longer than the measurement.
+
+    Parameters
+    ----------
+    n : int
+        Number of pixels, > 1.
+
+    Returns
+    -------
+    ndarray, (n,)
+        0 at both ends, 1 in the middle.
     """
     from_end = np.minimum(np.arange(n), np.arange(n)[::-1]) / (n - 1)
     window: NDArray[np.float64] = 0.5 - 0.5 * np.cos(
@@ -252,12 +277,14 @@ def _check(first: xr.DataArray, second: xr.DataArray) -> tuple[float, float]:
     return float(size["y"]), float(size["x"])
 
 
-def _crossing(frequency: NDArray[np.float64], correlation: NDArray[np.float64]) -> float:
-    """Give the length at which a curve first falls below 1/7, between rings by a straight line."""
-    below = correlation < THRESHOLD
+def _crossing(
+    frequency: NDArray[np.float64], correlation: NDArray[np.float64], threshold: float = THRESHOLD
+) -> float:
+    """Give the length at which a curve first falls below, between rings by a straight line."""
+    below = correlation < threshold
     if not below.any() or below[0]:
         return np.nan
     after = int(np.argmax(below))
     drop = correlation[after - 1] - correlation[after]
-    share = (correlation[after - 1] - THRESHOLD) / drop
+    share = (correlation[after - 1] - threshold) / drop
     return float(1 / (frequency[after - 1] + share * (frequency[after] - frequency[after - 1])))

@@ -7,7 +7,8 @@ import pytest
 
 from bridge.errors import ImageError
 from bridge.quality.metrics import (
-    compare_images,
+    flux_ratio,
+    normalised_rmse,
     normalised_square_error,
     peak_signal_to_noise,
     pearson,
@@ -21,11 +22,11 @@ def truth() -> np.ndarray:
 
 
 def test_equal_images_are_perfect(truth):
-    figures = compare_images(truth, truth)
-    assert figures["nmse"] == pytest.approx(0)
-    assert figures["correlation"] == pytest.approx(1)
-    assert figures["ssim"] == pytest.approx(1)
-    assert figures["psnr_db"] == np.inf
+    assert normalised_square_error(truth, truth) == pytest.approx(0)
+    assert pearson(truth, truth) == pytest.approx(1)
+    assert peak_signal_to_noise(truth, truth, data_range=1) == np.inf
+    assert normalised_rmse(truth, truth) == 0
+    assert flux_ratio(truth, truth) == 1
 
 
 def test_each_figure_forgives_what_it_says(truth):
@@ -36,7 +37,7 @@ def test_each_figure_forgives_what_it_says(truth):
     assert range_invariant_psnr(5 * noisy - 3, truth) == pytest.approx(
         range_invariant_psnr(noisy, truth)
     )
-    assert peak_signal_to_noise(noisy, truth) == pytest.approx(20, abs=0.2)
+    assert peak_signal_to_noise(noisy, truth, data_range=1) == pytest.approx(20, abs=0.2)
 
 
 def test_nmse_of_unrelated_images_is_one_minus_the_squared_cosine(truth):
@@ -48,11 +49,17 @@ def test_nmse_of_unrelated_images_is_one_minus_the_squared_cosine(truth):
 
 def test_what_has_no_answer_is_nan_or_refused(truth):
     flat = np.ones_like(truth)
-    figures = compare_images(truth, flat)
-    assert np.isnan([figures[name] for name in ("correlation", "psnr_db", "ssim")]).all()
+    assert np.isnan([pearson(truth, flat), range_invariant_psnr(truth, flat)]).all()
+    assert np.isnan([normalised_rmse(truth, 0 * flat), flux_ratio(truth, 0 * flat)]).all()
     with pytest.raises(ImageError, match="equal shapes"):
-        compare_images(truth, truth[1:])
+        pearson(truth, truth[1:])
     with pytest.raises(ImageError, match="aren't finite"):
-        compare_images(truth * np.nan, truth)
-    with pytest.raises(ImageError, match="at least 7"):
-        compare_images(truth[:5], truth[:5])
+        pearson(truth * np.nan, truth)
+
+
+@pytest.mark.parametrize("data_range", [0, -1, float("nan"), float("inf")])
+def test_there_is_no_psnr_without_a_data_range(truth, data_range):
+    with pytest.raises(ImageError, match="Give one range for all"):
+        peak_signal_to_noise(truth, truth, data_range=data_range)
+    with pytest.raises(TypeError, match="data_range"):
+        peak_signal_to_noise(truth, truth)
