@@ -20,6 +20,11 @@ SHIPPED = {
     "localizer": "localizer",
     "localizer-blinking": "localizer/recipe_blinking.yaml",
     "localizer-3d": "localizer/recipe_astigmatic.yaml",
+    "edsr": "edsr",
+    "srgan": "srgan",
+    "sr3": "sr3",
+    "dfcan": "dfcan",
+    "centriole-unet": "centriole_unet",
 }
 """Recipes that come with zoobridge: name to folder, or file, in ``models_zoo``."""
 
@@ -51,6 +56,8 @@ class Train(Job):
     """Whether to learn from a simulation too; auto: only where there is no movie."""
     like: str = ""
     """Table whose density, photons, widths and background the simulation takes over."""
+    pairs: str = ""
+    """Folder of image pairs, as `zoobridge pairs` makes it; for edsr, srgan, sr3, dfcan ..."""
     camera_offset_adu: Annotated[float, Field(ge=-1, le=100_000)] = -1.0
     """Counts of a dark pixel; -1 takes it from the table's protocol or the recipe."""
     electrons_per_adu: Annotated[float, Field(ge=0, le=10_000)] = 0.0
@@ -101,6 +108,8 @@ class Train(Job):
                 changes["data.preset"] = None
                 if not any(key.startswith("data.simulation.") for key in changes):
                     changes["data.simulation"] = {}  # the recipe's own, not used without a preset
+        if self.pairs:
+            changes["data.folder"] = str(Path(self.pairs).absolute())
         if self.like and kind != "localization":
             changes["data.like"] = str(Path(self.like).absolute())
         if self.pixel_size_nm and "data.movies" not in changes:
@@ -204,15 +213,15 @@ def package_run(run: Run, folder: Path, *, overwrite: bool, progress: Progress) 
         f"the whole within {packaged.tiled_differs:.1g} standard deviations."
     ]
     summary += packaged.figures.sentences()
-    how = {"heatmap": "predict --output OUT.tif", "localization": "localize --output TABLE.csv"}
-    job, output = how[run.task.recipe.task.kind].split(maxsplit=1)
+    is_localizer = run.task.recipe.task.kind == "localization"
+    job, output = ("localize", "TABLE.csv") if is_localizer else ("predict", "OUT.tif")
     pages = {}
-    if run.task.recipe.task.kind == "localization":
+    if is_localizer:
         from bridge.jobs.training_page import write_training_page
 
         pages["page"] = str(write_training_page(run.run_dir / "page.html", run, packaged))
         summary.append(f"Look at {pages['page']}.")
-    summary.append(f"Run it: zoobridge {job} --model {folder} --input MOVIE {output}")
+    summary.append(f"Run it: zoobridge {job} --model {folder} --input IMAGE --output {output}")
     return Result(
         outputs={
             "package": str(folder),
@@ -222,6 +231,6 @@ def package_run(run: Run, folder: Path, *, overwrite: bool, progress: Progress) 
             "curves": str(run.run_dir / "curves.png"),
             "figures": dict(figures),
         },
-        warnings=run.sources.warnings,
+        warnings=[*run.sources.warnings, *run.doubts],
         summary=[*run.sources.notes, *summary],
     )

@@ -21,6 +21,7 @@ from bridge.smlm.patches import PatchConditions
 from bridge.smlm.table import read_table
 from bridge.training.fit import Run
 from bridge.training.localization_figures import Figures
+from bridge.training.movie_kind import movies_of
 from bridge.training.package import Packaged
 from bridge.zoo.package import open_package
 
@@ -60,7 +61,7 @@ def write_training_page(path: Path, run: Run, packaged: Packaged) -> Path:
 
 
 def _movie_sections(run: Run, package_dir: Path) -> Iterator[Section]:
-    data = run.task.recipe.data
+    data = run.task.recipe.movies
     if data.like is None or data.like_stack is None:
         return
     movie, _ = take_frames(open_image(data.like_stack))
@@ -113,7 +114,7 @@ def _draw_movie(
 
 
 def _range_section(run: Run) -> Section:
-    conditions = run.sources.conditions
+    conditions = movies_of(run.sources).conditions
     assert conditions is not None
     return Section(
         "What it was trained for",

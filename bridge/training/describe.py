@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from bioimageio.spec.common import HttpUrl
@@ -13,23 +13,11 @@ from bioimageio.spec.generic.v0_3 import Author, CiteEntry
 from bioimageio.spec.model import v0_5
 from torch import nn
 
-from bridge.training.kind import Output
+from bridge.training.kind import STRETCH_EPS, About, Input
 from bridge.training.networks import stride_of
 from bridge.training.recipe import Recipe
 from bridge.training.tasks.base import Scaling
 from bridge.training.weights import FILES, OPSET
-
-INPUT: Final = "frames"
-_TAGS: Final = (
-    "super-resolution",
-    "single-molecule-localization-microscopy",
-    "smlm",
-    "storm",
-    "palm",
-    "fluorescence-light-microscopy",
-    "2d",
-    "pytorch",
-)
 
 
 @dataclass(frozen=True)
@@ -39,9 +27,9 @@ class Facts:
     scaling: Scaling
     """Of its input."""
     pixel_size_nm: float
-    """Edge of a camera pixel."""
+    """Edge of an input pixel."""
     radius_px: int
-    """Receptive radius, in camera pixels."""
+    """Receptive radius, in input pixels."""
     trained_on: Mapping[str, Any]
     """Conditions of its training data, for ``config.zoobridge``."""
     training: Mapping[str, Any]
@@ -51,7 +39,7 @@ class Facts:
 
 
 def describe(
-    recipe: Recipe, network: nn.Module, facts: Facts, output: Output, folder: Path
+    recipe: Recipe, network: nn.Module, facts: Facts, about: About, folder: Path
 ) -> v0_5.ModelDescr:
     """Describe the package whose files lie in a folder.
 
@@ -63,8 +51,8 @@ def describe(
         The network in the weight files.
     facts : Facts
         What is known of it.
-    output : Output
-        What its output is.
+    about : About
+        What its tensors are.
     folder : Path
         Weights, architecture, card, cover, test and sample tensors.
 
@@ -83,20 +71,32 @@ def describe(
         cite=[_cite(text, doi) for text, doi in package.cite.items()],
         documentation=_file(folder, "README.md"),
         covers=[_file(folder, "cover.png")],
-        tags=[*_TAGS, *(tag for tag in package.tags if tag not in _TAGS)],
-        inputs=[_describe_input(recipe, network, facts, folder)],
-        outputs=[_describe_output(recipe, network, facts, output, folder)],
+        tags=[*about.tags, *(tag for tag in package.tags if tag not in about.tags)],
+        inputs=[
+            _describe_input(recipe, network, facts, about, number, folder)
+            for number in range(len(about.inputs))
+        ],
+        outputs=[
+            _describe_output(recipe, network, facts, about, number, folder)
+            for number in range(len(about.outputs))
+        ],
         weights=_describe_weights(recipe, folder),
         config=v0_5.Config(
             bioimageio=v0_5.BioimageioConfig(
-                modality="single-molecule localization microscopy",
+                modality=about.modality,
                 task="super-resolution",
                 architecture_type=recipe.network.callable,
                 model_parameter_count=sum(p.numel() for p in network.parameters()),
             ),
-            **{"zoobridge": _config(recipe, facts, output)},  # type: ignore[arg-type]
+            **{"zoobridge": _config(recipe, facts, about)},  # type: ignore[arg-type]
         ),
     )
+
+
+def tensor_file(role: str, names: Sequence[str], number: int, ending: str) -> str:
+    """Name the file of a tensor: ``test_input.npy`` of the first, ``test_noise.npy`` of others."""
+    word = role.rpartition("_")[0] + "_" + names[number] if number else role
+    return f"{word}.{ending}"
 
 
 def halo_px(recipe: Recipe, network: nn.Module, facts: Facts) -> int:
@@ -123,62 +123,91 @@ def _file(folder: Path, name: str) -> v0_5.FileDescr:
 
 
 def _describe_input(
-    recipe: Recipe, network: nn.Module, facts: Facts, folder: Path
+    recipe: Recipe, network: nn.Module, facts: Facts, about: About, number: int, folder: Path
 ) -> v0_5.InputTensorDescr:
+    told = about.inputs[number]
+    names = [one.name for one in about.inputs]
+    scale_nm = facts.pixel_size_nm / told.upscaling
+    size: v0_5.ParameterizedSize | v0_5.SizeReference
     size = v0_5.ParameterizedSize(min=smallest_px(recipe, network, facts), step=stride_of(network))
-    # Without the casts the specification appends one back to uint16 behind the subtraction.
-    to_float = v0_5.EnsureDtypeDescr(kwargs=v0_5.EnsureDtypeKwargs(dtype="float32"))
-    scaling = v0_5.FixedZeroMeanUnitVarianceDescr(
-        kwargs=v0_5.FixedZeroMeanUnitVarianceKwargs(mean=facts.scaling.mean, std=facts.scaling.std)
-    )
-    # Explicit axis ids: deepImageJ refuses a space axis without one.
-    y, x = (
-        v0_5.SpaceInputAxis(
-            id=v0_5.AxisId(name), size=size, unit="nanometer", scale=facts.pixel_size_nm
+    axes = []
+    for name in "yx":
+        if number:
+            first = v0_5.TensorId(names[0])
+            size = v0_5.SizeReference(tensor_id=first, axis_id=v0_5.AxisId(name))
+        # Explicit axis ids: deepImageJ refuses a space axis without one.
+        axes.append(
+            v0_5.SpaceInputAxis(id=v0_5.AxisId(name), size=size, unit="nanometer", scale=scale_nm)
         )
-        for name in "yx"
-    )
     return v0_5.InputTensorDescr(
-        id=v0_5.TensorId(INPUT),
-        description="Raw camera frames, in counts; frames of a movie go along the batch.",
+        id=v0_5.TensorId(told.name),
+        description=told.description,
         axes=[
             v0_5.BatchAxis(),
-            v0_5.ChannelAxis(channel_names=[v0_5.Identifier(n) for n in _channels(recipe)]),
-            y,
-            x,
+            v0_5.ChannelAxis(channel_names=[v0_5.Identifier(n) for n in told.channel_names]),
+            *axes,
         ],
-        data=v0_5.IntervalOrRatioDataDescr(type="uint16"),
-        preprocessing=[to_float, scaling, to_float],
-        test_tensor=_file(folder, "test_input.npy"),
-        sample_tensor=_file(folder, "sample_input.tif"),
+        data=v0_5.IntervalOrRatioDataDescr(type=told.dtype),
+        preprocessing=_scale(told, facts.scaling),
+        test_tensor=_file(folder, tensor_file("test_input", names, number, "npy")),
+        sample_tensor=_file(folder, tensor_file("sample_input", names, number, "tif")),
     )
+
+
+def _scale(told: Input, scaling: Scaling) -> list[v0_5.PreprocessingDescr]:
+    # Without the casts the specification appends one back to uint16 behind the subtraction.
+    to_float = v0_5.EnsureDtypeDescr(kwargs=v0_5.EnsureDtypeKwargs(dtype="float32"))
+    if told.scaling == "none":
+        return [to_float]
+    if told.scaling == "fixed":
+        kwargs = v0_5.FixedZeroMeanUnitVarianceKwargs(mean=scaling.mean, std=scaling.std)
+        return [to_float, v0_5.FixedZeroMeanUnitVarianceDescr(kwargs=kwargs), to_float]
+    low, high = told.stretch_percent
+    stretched = v0_5.ScaleRangeDescr(
+        kwargs=v0_5.ScaleRangeKwargs(
+            axes=[v0_5.AxisId(name) for name in ("channel", "y", "x")],
+            min_percentile=low,
+            max_percentile=high,
+            eps=STRETCH_EPS,
+        )
+    )
+    return [to_float, stretched, to_float]
 
 
 def _describe_output(
-    recipe: Recipe, network: nn.Module, facts: Facts, output: Output, folder: Path
+    recipe: Recipe, network: nn.Module, facts: Facts, about: About, number: int, folder: Path
 ) -> v0_5.OutputTensorDescr:
+    told = about.outputs[number]
+    names = [one.name for one in about.outputs]
     y, x = (
         v0_5.SpaceOutputAxisWithHalo(
             id=v0_5.AxisId(name),
             halo=halo_px(recipe, network, facts),
             unit="nanometer",
             scale=facts.pixel_size_nm / recipe.task.upscaling,
-            size=v0_5.SizeReference(tensor_id=v0_5.TensorId(INPUT), axis_id=v0_5.AxisId(name)),
+            size=v0_5.SizeReference(
+                tensor_id=v0_5.TensorId(about.inputs[0].name), axis_id=v0_5.AxisId(name)
+            ),
         )
         for name in "yx"
     )
+    post: list[v0_5.PostprocessingDescr] = []
+    if (told.gain, told.offset) != (1.0, 0.0):
+        kwargs = v0_5.ScaleLinearKwargs(gain=told.gain, offset=told.offset)
+        post.append(v0_5.ScaleLinearDescr(kwargs=kwargs))
     return v0_5.OutputTensorDescr(
-        id=v0_5.TensorId(output.name),
-        description=output.description,
+        id=v0_5.TensorId(told.name),
+        description=told.description,
         axes=[
             v0_5.BatchAxis(),
-            v0_5.ChannelAxis(channel_names=[v0_5.Identifier(n) for n in output.channel_names]),
+            v0_5.ChannelAxis(channel_names=[v0_5.Identifier(n) for n in told.channel_names]),
             y,
             x,
         ],
-        data=v0_5.IntervalOrRatioDataDescr(type="float32", range=output.limits),
-        test_tensor=_file(folder, "test_output.npy"),
-        sample_tensor=_file(folder, "sample_output.tif"),
+        data=v0_5.IntervalOrRatioDataDescr(type="float32", range=told.limits),
+        postprocessing=post,
+        test_tensor=_file(folder, tensor_file("test_output", names, number, "npy")),
+        sample_tensor=_file(folder, tensor_file("sample_output", names, number, "tif")),
     )
 
 
@@ -211,21 +240,12 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return dict(values)
 
 
-def _channels(recipe: Recipe) -> list[str]:
-    """Name the frames that are looked at: the middle one, and those before and behind it."""
-    n_side = (recipe.conditions.frames if recipe.conditions else 1) // 2
-    names = {0: INPUT}
-    for step in range(1, n_side + 1):
-        names |= {-step: f"frames_before_{step}", step: f"frames_after_{step}"}
-    return [names[step] for step in range(-n_side, n_side + 1)]
-
-
-def _config(recipe: Recipe, facts: Facts, output: Output) -> dict[str, Any]:
+def _config(recipe: Recipe, facts: Facts, about: About) -> dict[str, Any]:
     """Say what zoobridge needs to know, and where the weights come from."""
     return {
         "task": recipe.task.kind,
         "upscaling": recipe.task.upscaling,
-        **output.config,
+        **about.config,
         "receptive_radius_px": facts.radius_px,
         "pixel_size_nm": facts.pixel_size_nm,
         "trained_on": dict(facts.trained_on),

@@ -45,12 +45,13 @@ from torch import Tensor
 import bridge
 from bridge.errors import Cancelled, DeviceError, OutputError, ZooBridgeError
 from bridge.progress import Progress, silent
-from bridge.training.kinds import KINDS
+from bridge.training.batches import Sources
+from bridge.training.kinds import KINDS, check_network, open_sources
 from bridge.training.monitor import Reporter
-from bridge.training.networks import build_network, check_shapes, stride_of
+from bridge.training.networks import build_network, stride_of
 from bridge.training.recipe import Recipe, make_recipe
-from bridge.training.sources import Sources, open_sources
-from bridge.training.tasks.base import Scaling, TrainingTask, measure_scaling
+from bridge.training.tasks.adversarial import load_start
+from bridge.training.tasks.base import Scaling, TrainingTask
 
 _TIMED_STEPS: Final = 5
 _TRAINED_SHARE: Final = 0.92  # of the minutes; the rest goes into validation and pictures
@@ -87,6 +88,11 @@ class Run:
     """Figures of each epoch."""
     is_complete: bool
     """Whether all its steps were done, or it stopped because it got no better."""
+
+    @property
+    def doubts(self) -> list[str]:
+        """What the last epoch's figures make doubtful."""
+        return self.task.doubts(self.history[-1]) if self.history else []
 
 
 def train(
@@ -127,16 +133,20 @@ def train(
     _check_device(recipe)
     torch.manual_seed(recipe.fit.seed)
     network = build_network(recipe.network)
-    check_shapes(network, recipe)
+    kind = KINDS[recipe.task.kind]
+    check_network(network, recipe)
     sources = open_sources(recipe, stride=stride_of(network))
     _prepare(run_dir)
     if resume:
         scaling = read_scaling(run_dir)
     else:
-        scaling = measure_scaling(sources.training, seed=recipe.fit.seed)
+        scaling = kind.measure_scaling(recipe, sources)
         recipe = _decide_length(recipe, sources, scaling)
         _write_note(run_dir, recipe, scaling, sources)
         _write_recipe(run_dir, recipe)  # last: with it the folder is a run that can be resumed
+    start = getattr(recipe.task, "start", None)
+    if start is not None:
+        load_start(network, start)
     task = _make_task(recipe, network, scaling, sources)
     reporter = Reporter(run_dir, progress)
     with _quiet():

@@ -10,36 +10,54 @@ from numpy.typing import NDArray
 
 from bridge.images.preview import save_picture
 from bridge.smlm.simulate import simulate_movie
+from bridge.training.batches import Sources
 from bridge.training.heatmap_figures import filament_movies, measure
-from bridge.training.kind import CardWords, Figures, Kind, Output
-from bridge.training.recipe import HeatmapPart, Recipe
-from bridge.training.sources import Sources
-from bridge.training.tasks.base import TrainingTask
+from bridge.training.kind import About, Arrays, CardWords, Figures, Output
+from bridge.training.movie_kind import (
+    CAMERA_FAILURE,
+    MODALITY,
+    TAGS,
+    MovieKind,
+    frames_input,
+    movies_of,
+    tell_data,
+)
+from bridge.training.parts import HeatmapPart
+from bridge.training.recipe import Recipe
+from bridge.training.sources import MovieSources
+from bridge.training.tasks.base import Scaling, TrainingTask
 from bridge.training.tasks.heatmap import HeatmapTask
 
 _EXAMPLE_FRAMES = 100
 
 
-class HeatmapKind(Kind):
+class HeatmapKind(MovieKind):
     """Networks whose output is an image of emitters on a finer grid."""
 
     task: ClassVar[type[TrainingTask]] = HeatmapTask
 
+    def expected_shapes(self, recipe: Recipe, edge_px: int) -> tuple[tuple[int, ...], ...]:
+        """Give one fine image."""
+        fine_px = edge_px * _part(recipe).upscaling
+        return ((1, fine_px, fine_px),)
+
     def measure(self, task: TrainingTask, sources: Sources) -> Figures:
         """Measure on filaments, on empty frames and on kept parts of movies."""
         assert isinstance(task, HeatmapTask)
-        return measure(task, conditions=sources.conditions, fields=sources.fields)
+        opened = movies_of(sources)
+        return measure(task, conditions=opened.conditions, fields=opened.fields)
 
-    def output(self, recipe: Recipe) -> Output:
-        """Say that it is a map of emitters."""
+    def about(self, recipe: Recipe, scaling: Scaling) -> About:
+        """Say that the output is a map of emitters."""
         part = _part(recipe)
-        return Output(
+        output = Output(
             "emitters",
             f"Emitters per fine pixel: the values of one add up to about {part.amount:g}.",
             ("emitters",),
             (0.0, None),
-            {"sum_per_emitter": part.amount, "combine_frames": "sum"},
         )
+        config = {"sum_per_emitter": part.amount, "combine_frames": "sum"}
+        return About((frames_input(recipe),), (output,), MODALITY, TAGS, config)
 
     def card_words(self, recipe: Recipe, sources: Sources) -> CardWords:
         """Say how the image is to be read."""
@@ -58,10 +76,12 @@ class HeatmapKind(Kind):
                 "Each frame is on its own: no tracks, no third dimension.",
                 "deepImageJ 3 reads the scale of an axis as a factor (JDLL issue 50), so it may "
                 "expect another output size than this one has. Not tried.",
+                CAMERA_FAILURE,
             ),
+            tell_data(recipe, sources),
         )
 
-    def example_movie(self, sources: Sources) -> NDArray[np.generic]:
+    def example_movie(self, sources: MovieSources) -> NDArray[np.generic]:
         """Give the kept part of a movie, or simulated filaments."""
         if sources.fields:
             field = sources.fields[0]
@@ -74,17 +94,14 @@ class HeatmapKind(Kind):
         return np.concatenate(list(simulate_movie(settings).blocks))
 
     def draw_cover(
-        self,
-        path: Path,
-        task: TrainingTask,
-        frames: NDArray[np.generic],
-        outputs: NDArray[np.float32],
+        self, path: Path, task: TrainingTask, inputs: Arrays, outputs: list[NDArray[np.float32]]
     ) -> None:
         """Draw the summed frames beside the summed outputs."""
-        summed = frames.astype(np.float32).sum(axis=0)
+        frames = inputs[0]
+        summed = frames[:, frames.shape[1] // 2].astype(np.float32).sum(axis=0)
         save_picture(
             path,
-            [("Frames, summed", summed), ("Output, summed", outputs[:, 0].sum(axis=0))],
+            [("Frames, summed", summed), ("Output, summed", outputs[0][:, 0].sum(axis=0))],
             colours="hot",
         )
 
@@ -94,9 +111,9 @@ class HeatmapKind(Kind):
         rounded: NDArray[np.float32] = ((outputs / step).round() * step).astype(np.float32)
         return rounded
 
-    def predict(self, task: TrainingTask, inputs: NDArray[np.generic]) -> NDArray[np.float32]:
+    def predict(self, task: TrainingTask, inputs: Arrays) -> list[NDArray[np.float32]]:
         """Give emitters, never below 0."""
-        return super().predict(task, inputs).clip(min=0)
+        return [output.clip(min=0) for output in super().predict(task, inputs)]
 
 
 def _part(recipe: Recipe) -> HeatmapPart:

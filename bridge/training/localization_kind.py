@@ -17,11 +17,21 @@ from bridge.smlm.patches import PatchConditions
 from bridge.smlm.render import render_gaussian
 from bridge.smlm.simulate import Simulation, simulate_movie
 from bridge.smlm.structures import Filaments
-from bridge.training.kind import CardWords, Figures, Kind, Output
+from bridge.training.batches import Sources
+from bridge.training.kind import About, Arrays, CardWords, Figures, Output
 from bridge.training.localization_figures import measure
+from bridge.training.movie_kind import (
+    CAMERA_FAILURE,
+    MODALITY,
+    TAGS,
+    MovieKind,
+    frames_input,
+    movies_of,
+    tell_data,
+)
 from bridge.training.recipe import Recipe
-from bridge.training.sources import Sources
-from bridge.training.tasks.base import TrainingTask
+from bridge.training.sources import MovieSources
+from bridge.training.tasks.base import Scaling, TrainingTask
 from bridge.training.tasks.localization import LocalizationTask, outputs_of
 
 _EXAMPLE_FRAMES: Final = 300
@@ -31,28 +41,34 @@ _MAGNIFICATION: Final = 8
 _LEAST_SIGMA_NM: Final = 10.0
 
 
-class LocalizationKind(Kind):
+class LocalizationKind(MovieKind):
     """Networks whose output says for each camera pixel whether an emitter is in it, and where."""
 
     task: ClassVar[type[TrainingTask]] = LocalizationTask
 
+    def expected_shapes(self, recipe: Recipe, edge_px: int) -> tuple[tuple[int, ...], ...]:
+        """Give one plane for each thing that is said of an emitter."""
+        return ((len(outputs_of(_conditions(recipe))), edge_px, edge_px),)
+
     def measure(self, task: TrainingTask, sources: Sources) -> Figures:
         """Measure from sparse to dense, beside a classical fit."""
         assert isinstance(task, LocalizationTask)
-        assert sources.conditions is not None
-        return measure(task, sources.conditions)
+        conditions = movies_of(sources).conditions
+        assert conditions is not None
+        return measure(task, conditions)
 
-    def output(self, recipe: Recipe) -> Output:
-        """Say what its channels are."""
+    def about(self, recipe: Recipe, scaling: Scaling) -> About:
+        """Say what the output's channels are."""
         conditions = _conditions(recipe)
         names = outputs_of(conditions)
-        return Output(
+        output = Output(
             "localizations",
             "For each camera pixel: whether an emitter is in it, its place from the pixel's "
             "middle, its photons, and their sigmas.",
             names,
-            config={"frames": conditions.frames, "outputs": list(names)},
         )
+        config = {"frames": conditions.frames, "outputs": list(names)}
+        return About((frames_input(recipe),), (output,), MODALITY, TAGS, config)
 
     def card_words(self, recipe: Recipe, sources: Sources) -> CardWords:
         """Say how a list is made of the output, and what it can't do."""
@@ -78,10 +94,12 @@ class LocalizationKind(Kind):
                 "nothing, or hundreds. `zoobridge localize` measures a movie first and refuses.",
                 "Emitters nearer to each other than half a spot's width become one.",
                 "No drift correction and no linking: `zoobridge drift`, `zoobridge link`.",
+                CAMERA_FAILURE,
             ),
+            tell_data(recipe, sources),
         )
 
-    def example_movie(self, sources: Sources) -> NDArray[np.generic]:
+    def example_movie(self, sources: MovieSources) -> NDArray[np.generic]:
         """Give simulated filaments that blink, in the middle of the trained ranges."""
         assert sources.conditions is not None
         bench = Bench.within(sources.conditions)
@@ -102,15 +120,12 @@ class LocalizationKind(Kind):
         return np.concatenate(list(simulate_movie(settings).blocks))
 
     def draw_cover(
-        self,
-        path: Path,
-        task: TrainingTask,
-        frames: NDArray[np.generic],
-        outputs: NDArray[np.float32],
+        self, path: Path, task: TrainingTask, inputs: Arrays, outputs: list[NDArray[np.float32]]
     ) -> None:
         """Draw the summed frames beside the localizations."""
         assert isinstance(task, LocalizationTask)
-        found = task.list_emitters(torch.from_numpy(outputs))
+        frames = inputs[0][:, inputs[0].shape[1] // 2]
+        found = task.list_emitters(torch.from_numpy(outputs[0]))
         drawn = draw_localizations(found, shape=frames.shape[1:], pixel_size_nm=task.pixel_size_nm)
         top = float(np.percentile(drawn[drawn > 0], 98)) if drawn.any() else 1.0
         save_picture(
@@ -126,13 +141,6 @@ class LocalizationKind(Kind):
     def thin_out(self, recipe: Recipe, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Round to three digits: the file is half."""
         return outputs.astype(np.float16).astype(np.float32)
-
-    def inputs_of(self, recipe: Recipe, frames: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Put each frame between its neighbours."""
-        n_side = _conditions(recipe).frames // 2
-        places = np.arange(len(frames))[:, None] + np.arange(-n_side, n_side + 1)
-        windows: NDArray[np.generic] = frames[places.clip(0, len(frames) - 1)]
-        return windows
 
 
 def draw_localizations(

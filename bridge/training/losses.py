@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from bridge.training.recipe import HeatmapPart
+from bridge.training.parts import HeatmapPart
 
 
 class HeatmapLoss(nn.Module):

@@ -134,11 +134,11 @@ def refuse_dead_output(history: list[dict[str, float]]) -> None:
         raise TrainingError("training", found, "a finite loss", remedy)
     if last["val_spread"] < _LEAST_SPREAD:
         found = f"after epoch {last['epoch']:g} its output has one value everywhere"
-        raise TrainingError("training", found, "an image of emitters", remedy)
+        raise TrainingError("training", found, "an image with something in it", remedy)
     recent = [row["val_mass"] for row in history[-_DEAD_EPOCHS:]]
     if len(recent) == _DEAD_EPOCHS and max(recent) < _LEAST_MASS:
         found = (
-            f"for {_DEAD_EPOCHS} epochs its output has held less than {_LEAST_MASS:.0%} of the "
-            "emitters"
+            f"for {_DEAD_EPOCHS} epochs its output has held less than {_LEAST_MASS:.0%} of what is "
+            "to be found"
         )
-        raise TrainingError("training", found, "an image of emitters", remedy)
+        raise TrainingError("training", found, "an image with something in it", remedy)

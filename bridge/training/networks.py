@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bridge.errors import RecipeError
-from bridge.training.recipe import NetworkPart, Recipe
+from bridge.training.parts import NetworkPart
 
 
 def build_network(part: NetworkPart) -> nn.Module:
@@ -63,22 +64,34 @@ def stride_of(network: nn.Module) -> int:
     return int(getattr(network, "stride", 1))
 
 
-def check_shapes(network: nn.Module, recipe: Recipe) -> None:
-    """Run an empty patch, and refuse a network whose output has another size than its labels.
+def check_shapes(
+    network: nn.Module,
+    probes: Sequence[Tensor],
+    expected: Sequence[tuple[int, ...]],
+) -> None:
+    """Run empty patches, and refuse a network whose outputs have other sizes than are learned.
+
+    Parameters
+    ----------
+    network : Module
+        Put into training mode again.
+    probes : sequence of Tensor, (1, c, y, x)
+        Of the shapes of its inputs.
+    expected : sequence of tuple
+        Shapes (c, Y, X) of its outputs.
 
     Raises
     ------
     RecipeError
         The network fails on a patch, or its output doesn't fit.
     """
-    conditions, patch_px = recipe.conditions, recipe.data.patch_px
-    n_frames = 1 if conditions is None else conditions.frames
-    patch = torch.zeros(2, n_frames, patch_px, patch_px)
+    twice = [torch.cat([probe, probe]) for probe in probes]
+    told = " and ".join(str(tuple(probe.shape)) for probe in twice)
     try:
         with torch.no_grad():
-            shape = tuple(network.eval()(patch).shape)
+            given = network.eval()(*twice)
     except RuntimeError as error:
-        found = f"the network fails on {tuple(patch.shape)}: {str(error).splitlines()[0]}"
+        found = f"the network fails on {told}: {str(error).splitlines()[0]}"
         remedy = (
             f"Make data.patch_px a multiple of {stride_of(network)}, and data.simulation.frames "
             "what the network looks at."
@@ -86,13 +99,12 @@ def check_shapes(network: nn.Module, recipe: Recipe) -> None:
         raise RecipeError("data.patch_px", found, remedy=remedy) from error
     finally:
         network.train()
-    fine_px = patch_px * recipe.task.upscaling
-    n_channels, key = 1, "task.upscaling"
-    if recipe.task.kind == "localization":
-        key = "network.arguments"
-        has_z = conditions is not None and len(set(conditions.psf.z_range_nm())) > 1
-        n_channels = 10 if has_z else 8
-    expected = (2, n_channels, fine_px, fine_px)
-    if shape != expected:
-        found = f"the network turns {tuple(patch.shape)} into {shape}"
-        raise RecipeError(key, found, f"{expected}", "Make network and data fit.")
+    outputs = given if isinstance(given, tuple) else (given,)
+    shapes = [tuple(output.shape) for output in outputs]
+    wanted = [(len(twice[0]), *shape) for shape in expected]
+    if shapes != wanted:
+        found = f"the network turns {told} into {' and '.join(map(str, shapes))}"
+        has_channels = [shape[1:2] for shape in shapes] == [shape[1:2] for shape in wanted]
+        is_image = all(len(shape) == len(wanted[0]) for shape in shapes)
+        what = "network.arguments" if is_image and not has_channels else "task.upscaling"
+        raise RecipeError(what, found, " and ".join(map(str, wanted)), "Make network and data fit.")

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import numpy as np
 import tifffile
-import torch
 import xarray as xr
 from bioimageio.core import test_description
 from bioimageio.spec import save_bioimageio_package_as_folder
@@ -22,12 +21,11 @@ from bridge.errors import NetworkError, OutputError
 from bridge.progress import Progress, silent
 from bridge.runtime.predict import Settings, predict_arrays
 from bridge.training.card import write_card
-from bridge.training.describe import INPUT, Facts, describe, smallest_px
+from bridge.training.describe import Facts, describe, smallest_px, tensor_file
 from bridge.training.fit import Run
-from bridge.training.kind import Figures, Kind
+from bridge.training.kind import About, Arrays, Figures, Kind
 from bridge.training.kinds import KINDS
-from bridge.training.networks import build_network, stride_of
-from bridge.training.recipe import Recipe
+from bridge.training.networks import stride_of
 from bridge.training.weights import compare_weights, write_weights
 from bridge.zoo.check import check_package
 from bridge.zoo.package import open_package
@@ -36,8 +34,6 @@ _LIMIT: Final = 1e-4
 """Greatest difference between weight formats, as part of the output's maximum."""
 _TILED_LIMIT: Final = 5e-5
 """Greatest difference between tiled and whole, in standard deviations of the whole."""
-_PROBE_PX: Final = 96
-_EXAMPLE_FRAMES: Final = 100
 
 
 @dataclass(frozen=True)
@@ -92,13 +88,13 @@ def make_package(
     task, recipe = run.task.cpu().eval(), run.task.recipe
     network = task.network.eval()
     kind = KINDS[recipe.task.kind]
-    figures, output = kind.measure(task, run.sources), kind.output(recipe)
+    figures, about = kind.measure(task, run.sources), kind.about(recipe, task.scaling)
     note = json.loads((run.run_dir / "run.json").read_text(encoding="utf-8"))
     facts = Facts(
         scaling=task.scaling,
         pixel_size_nm=run.sources.pixel_size_nm,
-        radius_px=measure_radius_px(recipe),
-        trained_on=_trained_on(run),
+        radius_px=kind.measure_radius_px(task),
+        trained_on=kind.trained_on(recipe, run.sources),
         training={
             key: note[key] for key in ("started", "ended", "steps_done", "versions") if key in note
         }
@@ -110,24 +106,22 @@ def make_package(
         draft, package_dir = Path(temporary) / "draft", Path(temporary) / "package"
         draft.mkdir()
         progress(next(steps), 6, "writing weights")
-        examples = _write_examples(run, kind, draft, smallest_px(recipe, network, facts))
-        counts = examples.test.astype(np.float32)
-        ready = (counts - np.float32(task.scaling.mean)) / np.float32(task.scaling.std)
+        examples = _write_examples(run, kind, about, draft, smallest_px(recipe, network, facts))
+        ready = kind.ready(task, examples.test)
         write_weights(
             network,
             draft,
-            example=ready,
-            input_name=INPUT,
-            output_name=output.name,
+            examples=ready,
+            input_names=[told.name for told in about.inputs],
+            output_names=[told.name for told in about.outputs],
             stride=stride_of(network),
         )
-        formats_differ = compare_weights(network, draft, example=ready, limit=_LIMIT)
+        formats_differ = compare_weights(network, draft, examples=ready, limit=_LIMIT)
         progress(next(steps), 6, "writing the card")
         shutil.copyfile(recipe.network.architecture, draft / "architecture.py")
         write_card(
             draft / "README.md",
             recipe,
-            sources=run.sources,
             figures=figures,
             words=kind.card_words(recipe, run.sources),
             training={**note, "machine": _machine(note)},
@@ -135,8 +129,8 @@ def make_package(
             smallest_px=smallest_px(recipe, network, facts),
             stride=stride_of(network),
         )
-        kind.draw_cover(draft / "cover.png", task, examples.movie, examples.predicted)
-        description = describe(recipe, network, facts, output, draft)
+        kind.draw_cover(draft / "cover.png", task, examples.inputs, examples.outputs)
+        description = describe(recipe, network, facts, about, draft)
         save_bioimageio_package_as_folder(description, output_path=package_dir)
         progress(next(steps), 6, "testing the package")
         with warnings.catch_warnings():
@@ -146,7 +140,7 @@ def make_package(
         if summary.status != "passed":
             raise NetworkError(str(folder), f"its own test failed: {summary.format()[:2000]}")
         progress(next(steps), 6, "comparing tiles with the whole")
-        tiled_differs = compare_tiles(package_dir, examples.inputs)
+        tiled_differs = compare_tiles(package_dir, examples.inputs[0])
         notes = [
             f"{finding.area}: {finding.sentence}"
             for finding in check_package(package_dir)
@@ -157,41 +151,6 @@ def make_package(
         package_dir.rename(folder)
     progress(6, 6, "done")
     return Packaged(folder, figures, formats_differ, tiled_differs, notes)
-
-
-def measure_radius_px(recipe: Recipe) -> int:
-    """Measure how many camera pixels away from a change the output still changes.
-
-    With all weights 1 and no offsets nothing cancels, nothing fades and no ReLU hides a path; a
-    light at each place of a stride by stride block finds the widest one.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Of its network only the layers matter, and not the weights.
-
-    Returns
-    -------
-    int
-        Receptive radius: the greatest distance along y or x, in whole camera pixels.
-    """
-    upscaling = recipe.task.upscaling
-    n_frames = recipe.conditions.frames if recipe.conditions else 1
-    probe = build_network(recipe.network).double().eval()
-    for name, weights in probe.named_parameters():
-        weights.data.fill_(0.0 if name.endswith("bias") else 1.0)
-    stride = stride_of(probe)
-    size = -(-_PROBE_PX // stride) * stride
-    radius = 0
-    with torch.inference_mode():
-        before = probe(torch.zeros(1, n_frames, size, size, dtype=torch.float64))  # (1, c, Y, X)
-        for offset in range(stride):
-            place = size // 2 + offset
-            frames = torch.zeros(1, n_frames, size, size, dtype=torch.float64)
-            frames[0, :, place, place] = 1.0
-            changed = (probe(frames) != before)[0].any(dim=0).nonzero() // upscaling  # (n, 2)
-            radius = max(radius, int((changed - place).abs().max()))
-    return radius
 
 
 def compare_tiles(package_dir: Path, inputs: NDArray[np.generic]) -> float:
@@ -238,43 +197,38 @@ def compare_tiles(package_dir: Path, inputs: NDArray[np.generic]) -> float:
 
 @dataclass(frozen=True)
 class _Examples:
-    """A movie and what the network makes of it."""
+    """Inputs, in the units of a package, and what the network makes of them."""
 
-    movie: NDArray[np.generic]
-    inputs: NDArray[np.generic]
-    predicted: NDArray[np.float32]
-    test: NDArray[np.generic]
+    inputs: Arrays
+    outputs: list[NDArray[np.float32]]
+    test: Arrays
 
 
-def _write_examples(run: Run, kind: Kind, folder: Path, least_px: int) -> _Examples:
+def _write_examples(run: Run, kind: Kind, about: About, folder: Path, least_px: int) -> _Examples:
     """Write test and sample tensors, from data that the network never saw."""
     task, recipe = run.task, run.task.recipe
-    frames = kind.example_movie(run.sources)
-    repeats = [-(-(least_px + 16) // edge) for edge in frames.shape[1:]]
-    frames = np.tile(frames, (1, *repeats))
-    height, width = (edge // 8 * 8 for edge in frames.shape[1:])
-    movie = frames[:, :height, :width].astype(np.uint16)
-    inputs = kind.inputs_of(recipe, movie)
-    predicted = kind.predict(task, inputs)
+    inputs = kind.examples(recipe, run.sources, least_px)
+    outputs = kind.predict(task, inputs)
     stride = stride_of(task.network)
-    test = inputs[:1, :, :least_px, : least_px + 2 * stride]
-    np.save(folder / "test_input.npy", test)
-    np.save(folder / "test_output.npy", kind.predict(task, test))
-    # Of several channels a page each: all in one page would be read as colours.
-    tifffile.imwrite(folder / "sample_input.tif", inputs[0], compression="zlib")
-    sample = kind.thin_out(recipe, predicted[0])
-    tifffile.imwrite(folder / "sample_output.tif", sample, compression="zlib")
-    return _Examples(movie, inputs, predicted, test)
-
-
-def _trained_on(run: Run) -> dict[str, Any]:
-    """Say in plain values what the network was trained on."""
-    found: dict[str, Any] = {}
-    if run.sources.conditions is not None:
-        found = run.sources.conditions.model_dump(mode="json")
-    if run.task.recipe.data.movies:
-        found["movies"] = [movie.stack.name for movie in run.task.recipe.data.movies]
-    return found
+    test = [
+        array[:1, :, : least_px * told.upscaling, : (least_px + 2 * stride) * told.upscaling]
+        for told, array in zip(about.inputs, inputs, strict=True)
+    ]
+    for role, names, tests, samples in (
+        ("input", [told.name for told in about.inputs], test, [one[0] for one in inputs]),
+        (
+            "output",
+            [told.name for told in about.outputs],
+            kind.predict(task, test),
+            [kind.thin_out(recipe, one[0]) for one in outputs],
+        ),
+    ):
+        for number, (array, sample) in enumerate(zip(tests, samples, strict=True)):
+            np.save(folder / tensor_file(f"test_{role}", names, number, "npy"), array)
+            # Of several channels a page each: all in one page would be read as colours.
+            path = folder / tensor_file(f"sample_{role}", names, number, "tif")
+            tifffile.imwrite(path, sample, compression="zlib")
+    return _Examples(inputs, outputs, test)
 
 
 def _machine(note: dict[str, Any]) -> str:

@@ -18,209 +18,40 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Any, Self, get_args
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    JsonValue,
-    Tag,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from bridge.errors import RecipeError
+from bridge.restoration.exposure import PairConditions
 from bridge.smlm.patches import PatchConditions
+from bridge.training.parts import (
+    AdversarialPart,
+    DataPart,
+    FitPart,
+    HeatmapPart,
+    NetworkPart,
+    PackagePart,
+    PairsData,
+    Part,
+    SmlmData,
+    TaskPart,
+    kind_of,
+)
 
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class NetworkPart(_Part):
-    """The network."""
-
-    architecture: Path = Path("architecture.py")
-    """Python file that needs torch only; it travels in the package."""
-    callable: str
-    """Class in that file."""
-    arguments: dict[str, JsonValue] = {}
-    """What the class is called with."""
+_KINDS = {"smlm", "pairs", "heatmap", "localization", "regression", "adversarial", "diffusion"}
 
 
-class MoviePart(_Part):
-    """A movie and the localizations in it."""
-
-    stack: Path
-    """TIFF of camera frames."""
-    table: Path
-    """Localizations in these frames, as ThunderSTORM exports them."""
-    pixel_size_nm: _Positive | None = None
-    """Edge of a camera pixel; none takes it from the table's protocol or the stack."""
-    rim_px: Annotated[int, Field(ge=0, le=64)] = 3
-    """Pixels at the movie's edges that the localizer left out; they are not learned from."""
-
-
-class DataPart(_Part):
-    """What the network learns from."""
-
-    preset: str | None = "deep-storm"
-    """Conditions of the simulation to start from; none simulates nothing."""
-    simulation: dict[str, JsonValue] = {}
-    """Conditions that differ from the preset's."""
-    like: Path | None = None
-    """Table of localizations whose density, photons, widths and background are simulated."""
-    like_stack: Path | None = None
-    """The movie of that table, of which background and camera are measured."""
-    movies: list[MoviePart] = []
-    """Real movies with their localizations."""
-    movies_share: _Share = 0.5
-    """Share of every batch that comes from movies, where there is a simulation as well."""
-    patch_px: Annotated[int, Field(ge=8, le=512)] = 32
-    """Edge of a training patch, in camera pixels."""
-    least_emitters: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Patches of movies with fewer emitters are passed over."""
-    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """Part of each movie's field that is kept for validation and never learned from."""
-    validation_patches: Annotated[int, Field(ge=2, le=4096)] = 64
-    """Patches that every epoch is judged by."""
-
-
-class HeatmapPart(_Part):
-    """The output is an image: emitters per fine pixel, times ``amount``."""
-
-    kind: Literal["heatmap"] = "heatmap"
-    """An image of emitters from each frame."""
-    upscaling: Annotated[int, Field(ge=1, le=16)] = 8
-    """Fine pixels per camera pixel and direction."""
-    amount: _Positive = 100.0
-    """Sum of the output for one emitter."""
-    kernel_fwhm_px: _Positive = 2.3548
-    """Blur under which output and label are compared, in fine pixels."""
-    finetune_share: _Share = 0.0
-    """Last part of the training, with another blur."""
-    finetune_kernel_fwhm_px: _Positive = 1.0
-    """Blur of that last part, in fine pixels."""
-    kernel_px: Annotated[int, Field(ge=3, le=31)] = 7
-    """Edge of the blurring window, in fine pixels; odd."""
-    kernel_norm: Literal["sum", "peak"] = "sum"
-    """Whether the blurring window's sum or its peak is 1."""
-    sparsity: _NotNegative = 0.5
-    """Weight of the mean absolute output in the loss."""
-
-    @model_validator(mode="after")
-    def _check_kernel(self) -> Self:
-        if self.kernel_px % 2 == 0:
-            raise ValueError("kernel_px must be odd")
-        return self
-
-
-class LocalizationPart(_Part):
-    """The output says for each camera pixel whether an emitter is in it, where, and how sure."""
-
-    kind: Literal["localization"]
-    """A list of emitters from each frame, with uncertainties."""
-    upscaling: ClassVar[int] = 1
-
-
-def _kind_of(part: object) -> str:
-    """Give the kind of a task; heatmap where it isn't said."""
-    if isinstance(part, Mapping):
-        return str(part.get("kind", "heatmap"))
-    return str(getattr(part, "kind", "heatmap"))
-
-
-TaskPart = Annotated[
-    Annotated[HeatmapPart, Tag("heatmap")] | Annotated[LocalizationPart, Tag("localization")],
-    Discriminator(
-        _kind_of,
-        custom_error_type="kind",
-        custom_error_message="kind is heatmap or localization",
-    ),
-]
-"""What a network's output means; told apart by its ``kind``."""
-
-
-class FitPart(_Part):
-    """How long and how the network is trained."""
-
-    steps: Annotated[int, Field(ge=1)] | None = None
-    """Length in steps; give this or minutes."""
-    minutes: _Positive | None = None
-    """Length in minutes on this machine; it becomes a number of steps when training starts."""
-    steps_per_epoch: Annotated[int, Field(ge=1)] = 250
-    """Steps between two validations, checkpoints and panels."""
-    batch: Annotated[int, Field(ge=1, le=4096)] = 8
-    """Patches per step."""
-    learning_rate: _Positive = 4e-3
-    """Highest learning rate."""
-    optimizer: Literal["adamw", "adam"] = "adamw"
-    """AdamW (betas 0.9 and 0.99) or Adam with its own defaults."""
-    weight_decay: _NotNegative = 0.01
-    """Weight decay."""
-    schedule: Literal["one-cycle", "constant"] = "one-cycle"
-    """Rise over 5 % of the steps and fall to 0 as a cosine, or stay."""
-    settle_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Last part of the steps, in which batch norms keep their averages, as they will in use."""
-    clip_norm: _NotNegative = 5.0
-    """Greatest norm of the gradient; 0 leaves it."""
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.998
-    """Decay of the running average of the weights; 0 uses the last ones."""
-    patience: Annotated[int, Field(ge=0)] = 0
-    """Epochs without a better validation loss after which training stops; 0 never does."""
-    seed: Annotated[int, Field(ge=0)] = 1
-    """Seed of weights and data."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train."""
-    precision: Literal["32", "bf16"] = "32"
-    """Arithmetic of the network."""
-
-    @model_validator(mode="after")
-    def _check_length(self) -> Self:
-        if (self.steps is None) == (self.minutes is None):
-            raise ValueError("give steps or minutes, and not both")
-        if self.settle_share and self.schedule != "one-cycle":
-            raise ValueError("settle_share needs the schedule one-cycle")
-        return self
-
-
-class PackagePart(_Part):
-    """What the package says of itself."""
-
-    description: str
-    """One or two sentences: what goes in, what comes out, for whom."""
-    license: str = "BSD-3-Clause"
-    """SPDX name."""
-    authors: list[str] = ["The zoobridge developers"]
-    """Names."""
-    cite: dict[str, str] = {}
-    """Citation to its DOI, or to a web address."""
-    tags: list[str] = []
-    """Tags beside those that every package of this task has."""
-    version: str = "0.1.0"
-    """Version of the package."""
-    smallest_px: Annotated[int, Field(ge=8, le=1024)] = 48
-    """Edge of the smallest input, in camera pixels."""
-    test_share: Annotated[float, Field(gt=0, le=4)] = 0.5
-    """Localizers: part of the usual number of test frames from which the figures are made."""
-
-
-class Recipe(_Part):
+class Recipe(Part):
     """Everything that makes a training what it is."""
 
     name: str
     """Name of the package."""
     network: NetworkPart
     """The network."""
-    data: DataPart = DataPart()
+    data: DataPart = SmlmData()
     """What it learns from."""
     task: TaskPart = HeatmapPart()
     """What its output means."""
@@ -230,35 +61,80 @@ class Recipe(_Part):
     """What its package says."""
 
     @property
+    def movies(self) -> SmlmData:
+        """The data, of a task that learns from movies."""
+        if not isinstance(self.data, SmlmData):
+            raise RecipeError("data.kind", self.data.kind, "smlm", "Correct the recipe.")
+        return self.data
+
+    @property
+    def pairs(self) -> PairsData:
+        """The data, of a task that learns from pairs of images."""
+        if not isinstance(self.data, PairsData):
+            raise RecipeError("data.kind", self.data.kind, "pairs", "Correct the recipe.")
+        return self.data
+
+    @property
     def conditions(self) -> PatchConditions | None:
-        """What is simulated; none where the network learns from movies alone."""
-        if self.data.preset is None:
+        """Which patches are simulated; none where the network learns from something else."""
+        data = self.data
+        if not isinstance(data, SmlmData) or data.preset is None:
             return None
-        preset = PatchConditions.presets()[self.data.preset].model_dump()
-        changed = _merge(preset, {**self.data.simulation, "size_px": self.data.patch_px})
+        preset = PatchConditions.presets()[data.preset].model_dump()
+        changed = _merge(preset, {**data.simulation, "size_px": data.patch_px})
         return PatchConditions.model_validate(changed)
+
+    @property
+    def pair_conditions(self) -> PairConditions:
+        """Which pairs are simulated, where they don't come from a folder."""
+        data = self.pairs
+        preset = PairConditions.presets()[data.preset].model_dump()
+        return PairConditions.model_validate(_merge(preset, data.simulation))
 
     @model_validator(mode="after")
     def _check_data(self) -> Self:
+        expected = "smlm" if self.task.kind in {"heatmap", "localization"} else "pairs"
+        if self.data.kind != expected:
+            raise ValueError(
+                f"a task of the kind {self.task.kind} needs data of the kind {expected}"
+            )
+        model: type[BaseModel] = PatchConditions
+        try:
+            if isinstance(self.data, PairsData):
+                model = PairConditions
+                self._check_pairs(self.data)
+            else:
+                self._check_movies(self.data)
+        except ValidationError as error:
+            raise ValueError(_tell(error, model, front="data.simulation.")) from error
+        return self
+
+    def _check_movies(self, data: SmlmData) -> None:
         known = PatchConditions.presets()
-        if self.data.preset is not None and self.data.preset not in known:
-            raise ValueError(f"data.preset {self.data.preset!r} is none of {', '.join(known)}")
-        if self.data.preset is None and not self.data.movies:
+        if data.preset is not None and data.preset not in known:
+            raise ValueError(f"data.preset {data.preset!r} is none of {', '.join(known)}")
+        if data.preset is None and not data.movies:
             raise ValueError("data has neither a preset to simulate nor movies")
-        if self.data.preset is None and (self.data.simulation or self.data.like is not None):
+        if data.preset is None and (data.simulation or data.like is not None):
             raise ValueError("data.simulation and data.like need a data.preset to start from")
-        if self.data.like_stack is not None and self.data.like is None:
+        if data.like_stack is not None and data.like is None:
             raise ValueError("data.like_stack needs data.like, the table of that movie")
-        if self.task.kind == "localization" and (self.data.movies or self.data.preset is None):
+        if self.task.kind == "localization" and (data.movies or data.preset is None):
             raise ValueError(
                 "a localizer learns from a simulation, whose truth is exact: give data.like and "
                 "data.like_stack instead of data.movies"
             )
-        try:
-            _ = self.conditions
-        except ValidationError as error:
-            raise ValueError(_tell(error, PatchConditions, front="data.simulation.")) from error
-        return self
+        _ = self.conditions
+
+    def _check_pairs(self, data: PairsData) -> None:
+        known = PairConditions.presets()
+        if data.preset not in known:
+            raise ValueError(f"data.preset {data.preset!r} is none of {', '.join(known)}")
+        scale = self.pair_conditions.scale
+        if data.folder is None and scale != self.task.upscaling:
+            raise ValueError(
+                f"data are pairs of scale {scale}, and task.upscaling is {self.task.upscaling}"
+            )
 
 
 def load_recipe(path: Path, changes: Mapping[str, object] | None = None) -> Recipe:
@@ -304,7 +180,7 @@ def read_kind(path: Path) -> str:
     RecipeError
         The file cannot be read.
     """
-    return _kind_of(_read(path / "recipe.yaml" if path.is_dir() else path).get("task"))
+    return kind_of(_read(path / "recipe.yaml" if path.is_dir() else path).get("task"))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -350,18 +226,28 @@ def make_recipe(content: Mapping[str, Any], *, folder: Path, source: str) -> Rec
 
 
 def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
-    movies = [
-        movie.model_copy(update={"stack": folder / movie.stack, "table": folder / movie.table})
-        for movie in recipe.data.movies
-    ]
-    likes = {
-        name: None if path is None else folder / path
-        for name, path in (("like", recipe.data.like), ("like_stack", recipe.data.like_stack))
-    }
-    data = recipe.data.model_copy(update={"movies": movies, **likes})
-    architecture = folder / recipe.network.architecture
-    network = recipe.network.model_copy(update={"architecture": architecture})
-    return recipe.model_copy(update={"data": data, "network": network})
+    def absolute(path: Path | None) -> Path | None:
+        return None if path is None else folder / path
+
+    def network(part: NetworkPart) -> NetworkPart:
+        return part.model_copy(update={"architecture": folder / part.architecture})
+
+    changes: dict[str, Any] = {"network": network(recipe.network)}
+    data, task = recipe.data, recipe.task
+    if isinstance(data, PairsData):
+        changes["data"] = data.model_copy(update={"folder": absolute(data.folder)})
+    else:
+        movies = [
+            movie.model_copy(update={"stack": folder / movie.stack, "table": folder / movie.table})
+            for movie in data.movies
+        ]
+        likes = {"like": absolute(data.like), "like_stack": absolute(data.like_stack)}
+        changes["data"] = data.model_copy(update={"movies": movies, **likes})
+    if isinstance(task, AdversarialPart):
+        files = {"start": absolute(task.start), "vgg_weights": absolute(task.vgg_weights)}
+        update = {"discriminator": network(task.discriminator), **files}
+        changes["task"] = task.model_copy(update=update)
+    return recipe.model_copy(update=changes)
 
 
 def _replace(content: dict[str, Any], changes: Mapping[str, object], path: Path) -> dict[str, Any]:
@@ -409,9 +295,9 @@ def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 def _recipe_error(error: ValidationError, source: str) -> RecipeError:
     """Say the first complaint; an unknown key comes first, with the nearest known one."""
-    detail = _first(error)
+    detail, kind = _first(error)
     if detail["type"] == "extra_forbidden":
-        key, remedy = _nearest(detail["loc"], Recipe)
+        key, remedy = _nearest(detail["loc"], Recipe, kind)
         return RecipeError(source, f"{key} is not known", "only keys of a recipe", remedy)
     key = ".".join(str(part) for part in detail["loc"])
     found = _message(detail)
@@ -420,21 +306,22 @@ def _recipe_error(error: ValidationError, source: str) -> RecipeError:
 
 def _tell(error: ValidationError, model: type[BaseModel], *, front: str) -> str:
     """Say the first complaint about a part that is checked on its own, in one sentence."""
-    detail = _first(error)
+    detail, kind = _first(error)
     if detail["type"] == "extra_forbidden":
-        key, remedy = _nearest(detail["loc"], model)
+        key, remedy = _nearest(detail["loc"], model, kind)
         return f"{front}{key} is not known. {remedy}"
     return f"{front}{'.'.join(str(part) for part in detail['loc'])}: {_message(detail)}"
 
 
-def _first(error: ValidationError) -> ErrorDetails:
-    """Prefer an unknown key: it explains why another one is missing."""
+def _first(error: ValidationError) -> tuple[ErrorDetails, str]:
+    """Prefer an unknown key: it explains why another one is missing. Gives its part's kind, too."""
     details = error.errors(include_url=False)
     found = next((one for one in details if one["type"] == "extra_forbidden"), details[0])
     place = found["loc"]
-    if place[:1] == ("task",) and place[1:2] in {("heatmap",), ("localization",)}:
+    if place[:1] in {("task",), ("data",)} and place[1:2] and place[1] in _KINDS:
         found["loc"] = (place[0], *place[2:])  # the kind is no key
-    return found
+        return found, str(place[1])
+    return found, ""
 
 
 def _message(detail: ErrorDetails) -> str:
@@ -446,10 +333,10 @@ def _message(detail: ErrorDetails) -> str:
     return f"{value!r}: {found}" if is_short else found
 
 
-def _nearest(place: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, str]:
+def _nearest(place: tuple[int | str, ...], model: type[BaseModel], kind: str) -> tuple[str, str]:
     """Give an unknown key as it is written, and a remedy that names the nearest known one."""
     key = ".".join(str(part) for part in place)
-    known = list(_keys(model))
+    known = list(dict.fromkeys(_keys(model, kind)))
     plain = ".".join(part for part in place if isinstance(part, str))  # without list positions
     parent = plain.rpartition(".")[0]
     beside = [name for name in known if name.rpartition(".")[0] == parent]
@@ -461,12 +348,23 @@ def _nearest(place: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str,
     return key, f"Did you mean {near[0]}?" if near else f"Known there: {', '.join(beside)}."
 
 
-def _keys(model: type[BaseModel], front: str = "") -> Iterator[str]:
-    """Give the dotted keys of a recipe; those of a list's members without their position."""
+def _keys(model: type[BaseModel], kind: str, front: str = "") -> Iterator[str]:
+    """Give the dotted keys of a recipe; those of a list's members without their position.
+
+    Of parts that come in kinds, only the named kind's, or every kind's where it isn't among them.
+    """
     for name, field in model.model_fields.items():
         yield front + name
-        for part in _models_in(field.annotation):
-            yield from _keys(part, f"{front}{name}.")
+        parts = list(_models_in(field.annotation))
+        parts = [part for part in parts if kind in _kinds_of(part)] or parts
+        for part in parts:
+            yield from _keys(part, kind, f"{front}{name}.")
+
+
+def _kinds_of(model: type[BaseModel]) -> tuple[object, ...]:
+    """Give the kind that a model is for, if any."""
+    field = model.model_fields.get("kind")
+    return get_args(field.annotation) if field is not None else ()
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:

@@ -16,12 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bridge.errors import ImageError, RecipeError, TableError
 from bridge.images.read import open_image
@@ -29,39 +28,16 @@ from bridge.smlm.labels import MovieLabels, Window, count_emitters
 from bridge.smlm.patches import PatchConditions, Patches, simulate_patches
 from bridge.smlm.sniff import check_against_stack
 from bridge.smlm.table import read_table
+from bridge.training.batches import LabelledFrames, Source, Sources, seed_of
 from bridge.training.likeness import take_likeness
-from bridge.training.recipe import DataPart, MoviePart, Recipe
+from bridge.training.parts import MoviePart, SmlmData
+from bridge.training.recipe import Recipe
 
 Use = Literal["training", "validation"]
 
 _IN_MEMORY_BYTES: Final = 512 << 20
 _TRIES: Final = 200
 _SAME_PIXEL: Final = 5e-3  # relative; a TIFF's resolution is a rounded fraction
-
-
-class LabelledFrames(NamedTuple):
-    """Patches and their labels as images, on one device."""
-
-    frames: Tensor
-    """(b, 1, y, x) camera counts, float32."""
-    emitters: Tensor
-    """(b, 1, Y, X) emitters per fine pixel, float32."""
-
-
-Batch = LabelledFrames | Patches
-"""What a step learns from: frames with an image of emitters, or with a list of them."""
-
-
-class Source(Protocol):
-    """Something that gives batches."""
-
-    def batch(self, n: int, key: Sequence[int], device: torch.device) -> Batch:
-        """Give ``n`` patches; the same key gives the same ones."""
-
-
-def _seed(key: Sequence[int]) -> int:
-    """Mix whole numbers into one seed."""
-    return int(np.random.SeedSequence(list(key)).generate_state(1, np.uint64)[0] >> 1)
 
 
 class EmitterSource:
@@ -78,7 +54,7 @@ class EmitterSource:
 
     def batch(self, n: int, key: Sequence[int], device: torch.device) -> Patches:
         """Simulate ``n`` patches."""
-        generator = torch.Generator(device).manual_seed(_seed(key))
+        generator = torch.Generator(device).manual_seed(seed_of(key))
         return simulate_patches(self.conditions, n, generator=generator)
 
 
@@ -177,7 +153,7 @@ class MovieSource:
 
     def batch(self, n: int, key: Sequence[int], device: torch.device) -> LabelledFrames:
         """Cut ``n`` patches."""
-        rng = np.random.default_rng(_seed(key))
+        rng = np.random.default_rng(seed_of(key))
         frames, counts = zip(*(self._cut(rng) for _ in range(n)), strict=True)
         return LabelledFrames(
             torch.from_numpy(np.stack(frames)[:, None]).to(device),
@@ -267,27 +243,17 @@ class MixedSource:
 
 
 @dataclass(frozen=True)
-class Sources:
-    """What a recipe's network learns from and is judged by."""
+class MovieSources(Sources):
+    """What a recipe learns from: a simulation, movies, or both."""
 
-    training: Source
-    """For the steps."""
-    validation: Source
-    """For the judgement; no pixel of it is learned from."""
     conditions: PatchConditions | None
     """What is simulated."""
     fields: list[Field]
     """The validation parts of the movies."""
-    pixel_size_nm: float
-    """Edge of a camera pixel."""
-    notes: list[str]
-    """Sentences on the data."""
-    warnings: list[str]
-    """What is doubtful in them."""
 
 
-def open_sources(recipe: Recipe, *, stride: int) -> Sources:
-    """Open what a recipe learns from.
+def open_movies(recipe: Recipe, *, stride: int) -> MovieSources:
+    """Open the movies and the simulation that a recipe learns from.
 
     Parameters
     ----------
@@ -298,7 +264,7 @@ def open_sources(recipe: Recipe, *, stride: int) -> Sources:
 
     Returns
     -------
-    Sources
+    MovieSources
         Ready to give batches.
 
     Raises
@@ -308,7 +274,7 @@ def open_sources(recipe: Recipe, *, stride: int) -> Sources:
     ImageError, TableError
         A movie or table cannot be read, or they don't belong together.
     """
-    data, upscaling = recipe.data, recipe.task.upscaling
+    data, upscaling = recipe.movies, recipe.task.upscaling
     if data.patch_px % stride:
         found = f"{data.patch_px} px"
         raise RecipeError("data.patch_px", found, f"a multiple of {stride}, as the network needs")
@@ -364,8 +330,8 @@ def open_sources(recipe: Recipe, *, stride: int) -> Sources:
         validation = judged
     if training is None or validation is None:
         raise RecipeError("data", "is empty", "a preset to simulate, or movies")
-    return Sources(
-        training, validation, conditions, fields["validation"], float(sizes[0]), notes, doubts
+    return MovieSources(
+        training, validation, float(sizes[0]), notes, doubts, conditions, fields["validation"]
     )
 
 
@@ -402,7 +368,7 @@ class _Movie:
         self._frames = image.values if image.nbytes <= _IN_MEMORY_BYTES else image
         self._sizes = image.sizes
 
-    def field(self, use: Use, data: DataPart) -> Field:
+    def field(self, use: Use, data: SmlmData) -> Field:
         """Give the part of the field that is learned from, or judged by."""
         height, width = self._sizes["y"], self._sizes["x"]
         rim = self._part.rim_px

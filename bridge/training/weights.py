@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -14,7 +14,7 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from bridge.errors import NetworkError
 
@@ -35,9 +35,9 @@ def write_weights(
     network: nn.Module,
     folder: Path,
     *,
-    example: NDArray[np.float32],
-    input_name: str,
-    output_name: str,
+    examples: Sequence[NDArray[np.float32]],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
     stride: int = 1,
 ) -> None:
     """Write a network in all three formats.
@@ -48,12 +48,13 @@ def write_weights(
         In evaluation mode, on the CPU.
     folder : Path
         Where the files of ``FILES`` go.
-    example : ndarray, (b, c, y, x), float32
-        An input as the network gets it; batch, y and x stay free in the graph.
-    input_name, output_name : str
+    examples : sequence of ndarray, (b, c, y, x), float32
+        Inputs as the network gets them; batch, y and x stay free in the graph. Those of the
+        others are whole multiples of the first one's.
+    input_names, output_names : sequence of str
         Names in the ONNX graph.
     stride : int
-        Its inputs' y and x are multiples of this.
+        The first input's y and x are multiples of this.
     """
     torch.save(
         {name: value.contiguous() for name, value in network.state_dict().items()},
@@ -66,18 +67,24 @@ def write_weights(
         scripted.save(str(folder / FILES["torchscript"]))  # type: ignore[no-untyped-call]
     path = folder / FILES["onnx"]
     # With plain free sizes torch can't see that halving and doubling give the size back.
-    rows, columns = (stride * torch.export.Dim(name) for name in ("rows", "columns"))
+    free = [torch.export.Dim(name) for name in ("rows", "columns")]
+    batch = torch.export.Dim("batch")
+    shapes = []
+    for example in examples:
+        step = stride * example.shape[2] // examples[0].shape[2]
+        shapes.append({0: batch, 2: step * free[0], 3: step * free[1]})
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which we don't
     torch.onnx.export(
         network,
-        (torch.from_numpy(np.repeat(example[:1], 2, axis=0)),),  # a batch of 1 would be frozen
+        # A batch of 1 would be frozen.
+        tuple(torch.from_numpy(np.repeat(example[:1], 2, axis=0)) for example in examples),
         str(path),
         dynamo=True,
         external_data=False,
         opset_version=OPSET,
-        input_names=[input_name],
-        output_names=[output_name],
-        dynamic_shapes=[{0: torch.export.Dim("batch"), 2: rows, 3: columns}],
+        input_names=list(input_names),
+        output_names=list(output_names),
+        dynamic_shapes=shapes,
         verbose=False,
     )
     graph = onnx.load(path)
@@ -96,7 +103,7 @@ def write_weights(
 
 
 def compare_weights(
-    network: nn.Module, folder: Path, *, example: NDArray[np.float32], limit: float
+    network: nn.Module, folder: Path, *, examples: Sequence[NDArray[np.float32]], limit: float
 ) -> float:
     """Run TorchScript and ONNX on an example, and compare with the network.
 
@@ -106,10 +113,10 @@ def compare_weights(
         In evaluation mode, on the CPU.
     folder : Path
         With the files of ``FILES``.
-    example : ndarray, (b, c, y, x), float32
-        An input as the network gets it.
+    examples : sequence of ndarray, (b, c, y, x), float32
+        Inputs as the network gets them.
     limit : float
-        Greatest difference allowed, as part of the output's maximum.
+        Greatest difference allowed, as part of each output's maximum.
 
     Returns
     -------
@@ -121,22 +128,32 @@ def compare_weights(
     NetworkError
         A format differs by more.
     """
-    ready = torch.from_numpy(example)
+    ready = [torch.from_numpy(example) for example in examples]
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
-        expected = network(ready).numpy()
+        expected = _arrays(network(*ready))
         scripted = torch.jit.load(str(folder / FILES["torchscript"]))  # type: ignore[no-untyped-call]
-        outputs = {"torchscript": scripted(ready).numpy()}
+        outputs = {"torchscript": _arrays(scripted(*ready))}
     session = onnxruntime.InferenceSession(
         folder / FILES["onnx"], providers=["CPUExecutionProvider"]
     )
-    outputs["onnx"] = session.run(None, {session.get_inputs()[0].name: example})[0]
-    scale = float(abs(expected).max()) or 1.0
+    names = [told.name for told in session.get_inputs()]
+    outputs["onnx"] = session.run(None, dict(zip(names, examples, strict=True)))
     differences = {
-        name: float(abs(output - expected).max()) / scale for name, output in outputs.items()
+        name: max(
+            float(abs(one - right).max()) / (float(abs(right).max()) or 1.0)
+            for one, right in zip(found, expected, strict=True)
+        )
+        for name, found in outputs.items()
     }
     worst = max(differences, key=differences.__getitem__)
     if not differences[worst] <= limit:
         found = f"its {worst} weights differ by {differences[worst]:.2g} of the output's maximum"
         raise NetworkError("package", found, f"at most {limit:g}", "Report this architecture.")
     return differences[worst]
+
+
+def _arrays(outputs: Tensor | Sequence[Tensor]) -> list[NDArray[np.float32]]:
+    """Take what a network gave, one output or several, for several."""
+    several = [outputs] if isinstance(outputs, Tensor) else outputs
+    return [output.numpy() for output in several]

@@ -34,7 +34,7 @@ def make_package(folder: Path, kind: str) -> Path:
     from bioimageio.spec import save_bioimageio_package_as_folder
 
     from bridge.images.preview import save_picture
-    from bridge.training.describe import INPUT, Facts, describe
+    from bridge.training.describe import Facts, describe
     from bridge.training.kinds import KINDS
     from bridge.training.networks import build_network
     from bridge.training.recipe import load_recipe
@@ -63,8 +63,14 @@ def make_package(folder: Path, kind: str) -> Path:
         save_picture(draft / "cover.png", [("Output", output[0, 0])])
         (draft / "README.md").write_text("# Validation\n\nRandom weights: for its speed only.\n")
         shutil.copyfile(recipe.network.architecture, draft / "architecture.py")
-        about = KINDS[recipe.task.kind].output(recipe)
-        write_weights(network, draft, example=ready, input_name=INPUT, output_name=about.name)
+        about = KINDS[recipe.task.kind].about(recipe, scaling)
+        write_weights(
+            network,
+            draft,
+            examples=[ready],
+            input_names=[about.inputs[0].name],
+            output_names=[about.outputs[0].name],
+        )
         facts = Facts(scaling, 100.0, 16, {}, {}, {})
         description = describe(recipe, network, facts, about, draft)
         save_bioimageio_package_as_folder(description, output_path=path)

@@ -22,7 +22,7 @@ from bridge.smlm.psf import IntegratedGaussian
 from bridge.smlm.simulate import Simulation, simulate_movie
 from bridge.smlm.structures import Empty
 from bridge.smlm.table import read_table
-from bridge.training.package import measure_radius_px
+from bridge.training.movie_kind import measure_radius_px
 from bridge.training.recipe import load_recipe
 from bridge.zoo.check import check_package
 from bridge.zoo.package import open_package

@@ -19,9 +19,9 @@ from PIL import Image
 
 from bridge.errors import Cancelled, DeviceError, OutputError, RecipeError, TrainingError
 from bridge.training import fit as fit_module
+from bridge.training.batches import Batch, LabelledFrames
 from bridge.training.fit import Run, read_run_recipe, reopen, train
 from bridge.training.panels import save_panel
-from bridge.training.sources import Batch, LabelledFrames
 
 
 def checkpoint(run_dir: Path, name: str = "last") -> dict[str, Any]:

@@ -18,8 +18,9 @@ from bridge.smlm.patches import simulate_patches
 from bridge.training.fit import Run, train
 from bridge.training.kinds import KINDS
 from bridge.training.localization_figures import task_contender
+from bridge.training.movie_kind import measure_radius_px
 from bridge.training.networks import build_network
-from bridge.training.package import Packaged, make_package, measure_radius_px
+from bridge.training.package import Packaged, make_package
 from bridge.training.recipe import Recipe, load_recipe
 from bridge.training.sources import EmitterSource
 from bridge.training.tasks.base import Scaling

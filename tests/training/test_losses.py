@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import correlate
 
 from bridge.training.losses import HeatmapLoss
-from bridge.training.recipe import HeatmapPart
+from bridge.training.parts import HeatmapPart
 
 DSIR = HeatmapPart(
     amount=1.0,

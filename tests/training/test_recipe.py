@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from bridge.errors import RecipeError
 from bridge.jobs.train import SHIPPED, find_recipe
-from bridge.training.networks import build_network, check_shapes, stride_of
-from bridge.training.recipe import NetworkPart, load_recipe, make_recipe
+from bridge.training.kinds import check_network
+from bridge.training.networks import build_network, stride_of
+from bridge.training.parts import NetworkPart
+from bridge.training.recipe import load_recipe, make_recipe
 
 ARCHITECTURE = """
 import torch
@@ -246,7 +248,7 @@ def test_every_shipped_recipe_loads_and_its_network_fits(name):
     recipe = load_recipe(find_recipe(name))
     network = build_network(recipe.network)
     assert recipe.data.patch_px % stride_of(network) == 0
-    check_shapes(network, recipe)
+    check_network(network, recipe)
     assert network.training
 
 
@@ -298,4 +300,4 @@ def test_a_network_of_another_size_than_its_labels_is_refused(recipe_path):
     recipe = load_recipe(recipe_path, {"task.upscaling": 4})
     network = build_network(recipe.network)
     with pytest.raises(RecipeError, match=r"Expected \(2, 1, 128, 128\)"):
-        check_shapes(network, recipe)
+        check_network(network, recipe)

@@ -15,7 +15,7 @@ from bridge.errors import ImageError, RecipeError, TableError
 from bridge.smlm.labels import MovieLabels
 from bridge.smlm.table import write_table
 from bridge.training.recipe import Recipe, make_recipe
-from bridge.training.sources import Field, MixedSource, MovieSource, SimulatedSource, open_sources
+from bridge.training.sources import Field, MixedSource, MovieSource, SimulatedSource, open_movies
 
 CPU = torch.device("cpu")
 PIXEL_NM = 100.0
@@ -92,7 +92,7 @@ def source_of(frames: np.ndarray, table: pd.DataFrame, **options: Any) -> MovieS
 def test_the_same_key_gives_the_same_batch_and_another_key_another(kind, movie):
     preset = None if kind == "movie" else "deep-storm"
     recipe = recipe_of(*([] if kind == "simulated" else [movie]), preset=preset)
-    sources = [open_sources(recipe, stride=1).training for _ in range(2)]
+    sources = [open_movies(recipe, stride=1).training for _ in range(2)]
     sources[0].batch(3, [9, 9], CPU)  # nothing is remembered
     first, again = (source.batch(5, [1, 7], CPU) for source in sources)
     for one, other in zip(first, again, strict=True):
@@ -126,7 +126,7 @@ def test_learned_and_judged_parts_never_share_a_pixel(tmp_path):
     frames, table = film(10, per_frame=6)
     # A second copy whose pixels say where they are, under the same table.
     places = np.broadcast_to(np.arange(48 * 64).reshape(48, 64), frames.shape).astype(np.uint16)
-    sources = open_sources(recipe_of(save(tmp_path, frames, table), patch_px=12), stride=1)
+    sources = open_movies(recipe_of(save(tmp_path, frames, table), patch_px=12), stride=1)
     seen: list[set[int]] = []
     for source in (sources.training, sources.validation):
         assert isinstance(source, MovieSource)
@@ -210,7 +210,7 @@ def test_a_sparse_movie_s_rare_emitters_are_found():
 
 def refused(recipe: Recipe, kind: type[Exception], *parts: str) -> None:
     with pytest.raises(kind) as caught:
-        open_sources(recipe, stride=1)
+        open_movies(recipe, stride=1)
     error: Any = caught.value
     for part in parts:
         assert part in str(error)
@@ -279,7 +279,7 @@ def test_the_stack_s_pixel_size_against_the_given_one_is_refused(tmp_path):
         resolution=(10.0, 10.0),
         metadata={"unit": "um", "axes": "TYX"},
     )
-    open_sources(recipe_of(paths), stride=1)
+    open_movies(recipe_of(paths), stride=1)
     refused(recipe_of(paths | {"pixel_size_nm": 120.0}), TableError, "120 nm", "100 nm")
 
 
@@ -289,7 +289,7 @@ def test_an_unknown_pixel_size_is_refused(movie):
 
 def test_a_rounded_resolution_is_no_contradiction(movie):
     recipe = recipe_of(movie | {"pixel_size_nm": 100.0001}, preset="deep-storm")
-    assert open_sources(recipe, stride=1).pixel_size_nm == pytest.approx(100, rel=1e-4)
+    assert open_movies(recipe, stride=1).pixel_size_nm == pytest.approx(100, rel=1e-4)
 
 
 def test_a_patch_larger_than_a_part_of_the_field_is_refused(movie):
@@ -298,7 +298,7 @@ def test_a_patch_larger_than_a_part_of_the_field_is_refused(movie):
 
 def test_a_patch_that_is_no_multiple_of_the_stride_is_refused(movie):
     with pytest.raises(RecipeError, match="multiple of 4"):
-        open_sources(recipe_of(movie, patch_px=18), stride=4)
+        open_movies(recipe_of(movie, patch_px=18), stride=4)
 
 
 def test_a_movie_of_two_channels_is_refused(tmp_path, movie):
@@ -322,7 +322,7 @@ def test_the_notebook_s_demo_gives_labels_on_its_spots():
         "table": str(DEMO / "positions_demo1.csv"),
         "pixel_size_nm": 100.0,
     }
-    sources = open_sources(recipe_of(paths), stride=1)
+    sources = open_movies(recipe_of(paths), stride=1)
     light: dict[tuple[int, int], float] = {}
     for batch in batches(sources.training, 8, 20):
         fine = torch.nn.functional.interpolate(batch.frames, scale_factor=8.0)

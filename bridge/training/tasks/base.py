@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from bridge.errors import TrainingError
+from bridge.training.batches import Batch, Source
 from bridge.training.recipe import Recipe
-from bridge.training.sources import Batch, Source
 
 VALIDATION_BATCH = 16
 _WARM_UP_SHARE = 0.05
@@ -30,12 +30,16 @@ _VALIDATION_KEY = 1_000_003
 
 
 class Scaling(NamedTuple):
-    """How camera counts become the network's input: (counts - mean) / std, for every image."""
+    """How an image becomes the network's input: (value - mean) / std; and so its target."""
 
     mean: float
-    """Counts that the network sees as 0."""
+    """Value that the network sees as 0."""
     std: float
-    """Counts that the network sees as 1."""
+    """Difference that the network sees as 1."""
+    target_mean: float = 0.0
+    """Value of the target that the network calls 0."""
+    target_std: float = 1.0
+    """Difference of the target that the network calls 1."""
 
 
 def measure_scaling(source: Source, *, seed: int, n_patches: int = 128) -> Scaling:
@@ -129,6 +133,10 @@ class TrainingTask(lightning.LightningModule):
     @abstractmethod
     def note(self, figures: Mapping[str, float]) -> str:
         """Tell the last epoch's figures in a few words."""
+
+    def doubts(self, figures: Mapping[str, float]) -> list[str]:
+        """Say what the last epoch's figures make doubtful, a sentence each."""
+        return []
 
     @property
     def n_steps(self) -> int:

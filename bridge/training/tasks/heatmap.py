@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
+from bridge.training.batches import Batch, LabelledFrames
 from bridge.training.losses import HeatmapLoss
-from bridge.training.recipe import HeatmapPart
-from bridge.training.sources import Batch, LabelledFrames
+from bridge.training.parts import HeatmapPart
 from bridge.training.tasks.base import Column, TrainingTask
 
 

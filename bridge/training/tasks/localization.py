@@ -18,8 +18,9 @@ from bridge.smlm.localizer_model import LocalizerModel, emitter_reading
 from bridge.smlm.matching import match_frames
 from bridge.smlm.patches import Emitters, PatchConditions, Patches
 from bridge.smlm.render import render_histogram
+from bridge.training.batches import Batch
 from bridge.training.localization_loss import LocalizationLoss
-from bridge.training.sources import Batch, EmitterSource
+from bridge.training.sources import EmitterSource
 from bridge.training.tasks.base import Column, TrainingTask
 
 _OUTPUTS = (
