@@ -1,0 +1,1 @@
+"""A small residual U-Net that restores centrioles from widefield images."""

@@ -1,0 +1,1 @@
+"""A network for super-resolution that weighs its channels by their spectra."""
