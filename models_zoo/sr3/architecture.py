@@ -242,7 +242,8 @@ class Sr3(nn.Module):
         self.beta_start, self.beta_end = 2000 * 1e-6, 2000 * 1e-2  # 2000 steps, one unit of time
         self.level_scale = 100.0
         self.difference = 0.2
-        signals, noises = self.noise_levels(torch.linspace(1, 0, steps + 1, dtype=torch.float64))
+        times = torch.linspace(1, 0, steps + 1, dtype=torch.float64, device="cpu")
+        signals, noises = self.noise_levels(times)
         self.signals: list[float] = signals.tolist()
         self.noises: list[float] = noises.tolist()
         is_published = layout == "published"
