@@ -1,0 +1,65 @@
+"""Gaussian blur and whole-factor binning of planes, exact on coarse pixels.
+
+The blur multiplies the plane's cosine transform by ``exp(-2 pi^2 sigma^2 f^2)``: the Gaussian in the
+Fourier domain, over a plane that goes on beyond its edges as its mirror image without end. So a
+constant stays constant, no light is lost, and a narrow kernel keeps its width: sampled kernels come
+out 11 % too narrow at 0.36 px.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+
+def blur(planes: NDArray[np.floating], sigma_px: float) -> NDArray[np.float32]:
+    """Blur with a Gaussian.
+
+    Parameters
+    ----------
+    planes : ndarray, axes (..., y, x)
+        Planes, each blurred by itself.
+    sigma_px : float
+        Standard deviation of the Gaussian, in pixels, >= 0.
+
+    Returns
+    -------
+    ndarray, axes (..., y, x), float32
+        As many pixels, and the same sum. Where the planes are under-sampled, values beside a bright
+        pixel may fall a little below 0.
+    """
+    if sigma_px == 0:
+        return np.asarray(planes, np.float32)
+    frequency = [np.arange(n) / (2 * n) for n in planes.shape[-2:]]  # cycles per pixel
+    passed_y, passed_x = (np.exp(-2 * (np.pi * sigma_px * f) ** 2) for f in frequency)
+    waves = fft.dctn(np.asarray(planes, np.float64), axes=(-2, -1))
+    waves *= passed_y[:, None] * passed_x
+    blurred: NDArray[np.float32] = fft.idctn(waves, axes=(-2, -1)).astype(np.float32)
+    return blurred
+
+
+def bin_pixels(
+    planes: NDArray[np.floating], factor: int, *, by_sum: bool = False
+) -> NDArray[np.float32]:
+    """Join ``factor`` x ``factor`` pixels into one.
+
+    Parameters
+    ----------
+    planes : ndarray, axes (..., y, x)
+        Planes; rows and columns at the far edges that make no whole pixel are left out.
+    factor : int
+        Old pixels along the edge of a new one, >= 1.
+    by_sum : bool
+        Add the pixels up, as a camera's wider pixels would; otherwise their mean.
+
+    Returns
+    -------
+    ndarray, axes (..., y / factor, x / factor), float32
+        The new planes; the corner of the first pixel stays where it was.
+    """
+    n_y, n_x = (n // factor for n in planes.shape[-2:])
+    whole = planes[..., : n_y * factor, : n_x * factor]
+    cells = whole.reshape(*planes.shape[:-2], n_y, factor, n_x, factor)
+    joined = cells.sum(axis=(-3, -1)) if by_sum else cells.mean(axis=(-3, -1))
+    return np.asarray(joined, np.float32)
