@@ -66,11 +66,11 @@ class CentrioleUnet(nn.Module):
         widths = [width * 2**level for level in range(depth + 1)]
         self.head = nn.Conv2d(channels, width, 3, padding=1)
         self.down = nn.ModuleList([_Block(n, n) for n in widths[:-1]])
-        self.halve = nn.ModuleList(
+        self.coarser = nn.ModuleList(
             [nn.Conv2d(n, 2 * n, 3, stride=2, padding=1) for n in widths[:-1]]
         )
         self.middle = _Block(widths[-1], widths[-1])
-        self.double = nn.ModuleList(
+        self.finer = nn.ModuleList(
             [
                 nn.Sequential(nn.Conv2d(2 * n, 4 * n, 1), nn.PixelShuffle(2))
                 for n in reversed(widths[:-1])
@@ -99,12 +99,12 @@ class CentrioleUnet(nn.Module):
         """
         features = self.head(image)  # (b, w, y, x)
         kept: list[Tensor] = []
-        for block, halve in zip(self.down, self.halve):  # noqa: B905
+        for block, coarser in zip(self.down, self.coarser):  # noqa: B905
             features = block(features)  # (b, w 2^level, y/2^level, x/2^level)
             kept.append(features)
-            features = halve(features)  # (b, w 2^(level+1), ...)
+            features = coarser(features)  # (b, w 2^(level+1), ...)
         features = self.middle(features)  # (b, w 2^depth, y/2^depth, x/2^depth)
-        for double, block in zip(self.double, self.up):  # noqa: B905
+        for finer, block in zip(self.finer, self.up):  # noqa: B905
             features = block(
                 torch.cat([double(features), kept.pop()], dim=1)
             )  # (b, w 2^level, ...)

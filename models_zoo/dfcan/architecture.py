@@ -13,11 +13,12 @@ class _Attention(nn.Module):
         super().__init__()
         self.exponent = 0.8
         self.published_edge_px = 128.0
+        few = max(width // 16, 4)  # of fewer, one dead channel would end all attention
         self.look = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU())
         self.weigh = nn.Sequential(
-            nn.Conv2d(width, max(width // 16, 1), 1),
+            nn.Conv2d(width, few, 1),
             nn.ReLU(),
-            nn.Conv2d(max(width // 16, 1), width, 1),
+            nn.Conv2d(few, width, 1),
             nn.Sigmoid(),
         )
 

@@ -244,8 +244,8 @@ class Sr3(nn.Module):
         self.difference = 0.2
         times = torch.linspace(1, 0, steps + 1, dtype=torch.float64, device="cpu")
         signals, noises = self.noise_levels(times)
-        self.signals: list[float] = signals.tolist()
-        self.noises: list[float] = noises.tolist()
+        # Without annotations, which TorchScript refuses here.
+        self.signals, self.noises = signals.tolist(), noises.tolist()
         is_published = layout == "published"
         told = width if is_published else 4 * width
         self.register_buffer("frequencies", _frequencies(width // 2), persistent=False)
