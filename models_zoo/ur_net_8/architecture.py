@@ -67,12 +67,12 @@ class Dropout(nn.Module):
 
 
 class Down(nn.Module):
-    """One step of the encoder: halve y and x; the first takes the image as it is."""
+    """One step of an encoder: halve y and x; the first takes the image as it is."""
 
-    def __init__(self, n_in: int, n_out: int, norm: str, is_first: bool) -> None:
+    def __init__(self, n_in: int, n_out: int, kernel: int, norm: str, is_first: bool) -> None:
         super().__init__()
         self.before = nn.Identity() if is_first else nn.ReLU()
-        self.halve = nn.Conv2d(n_in, n_out, 5, 2, padding=2)
+        self.halve = nn.Conv2d(n_in, n_out, kernel, 2, padding=kernel // 2)
         self.norm = nn.Identity() if is_first else Norm(n_out, norm)
 
     def forward(self, values: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class Up(nn.Module):
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
         """Give the skip with what was learned added; (b, c, y/2, x/2), (b, s, y, x) -> skip."""
         up = self.enlarge(nn.functional.relu(coarse))  # (b, u, y or y + 1, x or x + 1)
-        up = up[:, :, : skip.shape[2], : skip.shape[3]]  # (b, u, y, x)
+        up = _cut(up, skip)  # (b, u, y, x)
         up = self.dropout(self.enlarge_norm(up))  # (b, u, y, x)
         joined = nn.functional.leaky_relu(torch.cat([up, skip], dim=1), 0.2)  # (b, u + s, y, x)
         return skip + self.join_norm(self.join(joined))  # (b, s, y, x)
@@ -156,7 +156,7 @@ class UrNet8(nn.Module):
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
         for level in range(depth):
-            self.down.append(Down(levels[level], levels[level + 1], norm, is_first=level == 0))
+            self.down.append(Down(levels[level], levels[level + 1], 5, norm, level == 0))
         for level in range(depth - 1, -1, -1):
             n_up = levels[max(level, 1)]
             drop = Dropout(dropout if level >= 5 else 0.0, dropout_at_inference)
@@ -190,6 +190,17 @@ class UrNet8(nn.Module):
         for step, up in enumerate(self.up):
             values = up(values, skips[len(skips) - 2 - step])  # (b, s, y, x)
         return self.positive(values)  # (b, channels, y, x)
+
+
+def _cut(values: Tensor, like: Tensor) -> Tensor:
+    """Cut the row and the column that an enlargement has too many; (b, c, y + 1, x + 1) -> y, x."""
+    if not torch.jit.is_scripting():  # noqa: SIM102 - TorchScript leaves out all this if holds
+        if torch.compiler.is_exporting():
+            # In an ONNX graph a slice's size is a "least of both", which gets out of hand.
+            rows = torch.arange(like.shape[2], device=values.device)
+            columns = torch.arange(like.shape[3], device=values.device)
+            return values.index_select(2, rows).index_select(3, columns)  # (b, c, y, x)
+    return values[:, :, : like.shape[2], : like.shape[3]]  # (b, c, y, x)
 
 
 def _start(network: nn.Module) -> None:

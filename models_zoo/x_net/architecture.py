@@ -107,11 +107,11 @@ class Gate(nn.Module):
         halved = self.halve(nn.functional.pad(skip, [0, 1, 0, 1]))  # (b, s, y/2, x/2)
         mixed = self.mix(nn.functional.relu(signal + halved))  # (b, s, y/2, x/2)
         gate = self.enlarge(nn.functional.relu(mixed))  # (b, s, y or y + 1, x or x + 1)
-        gate = gate[:, :, : skip.shape[2], : skip.shape[3]].sigmoid()  # (b, s, y, x)
+        gate = _cut(gate, skip).sigmoid()  # (b, s, y, x)
         return self.out_norm(self.out(skip * gate))  # (b, s, y, x)
 
 
-class Up(nn.Module):
+class GatedUp(nn.Module):
     """One step of a decoder: enlarge twofold, join both encoders' features and the gated own."""
 
     def __init__(
@@ -136,7 +136,7 @@ class Up(nn.Module):
     def forward(self, coarse: Tensor, skip_a: Tensor, skip_b: Tensor, own: Tensor) -> Tensor:
         """Give what was learned of a level; (b, c, y/2, x/2), 3 x (b, s, y, x) -> (b, o, y, x)."""
         up = self.enlarge(nn.functional.relu(coarse))  # (b, u, y or y + 1, x or x + 1)
-        up = up[:, :, : own.shape[2], : own.shape[3]]  # (b, u, y, x)
+        up = _cut(up, own)  # (b, u, y, x)
         up = self.dropout(self.enlarge_norm(up))  # (b, u, y, x)
         gated = self.gate(coarse, own)  # (b, s, y, x)
         joined = torch.cat([up, skip_a, skip_b, gated], dim=1)  # (b, u + 3 s, y, x)
@@ -156,7 +156,7 @@ class Decoder(nn.Module):
             n_in = 2 * levels[depth] if level == depth - 1 else levels[level + 1]
             n_out = width if level == 0 else levels[level]
             n_up, kernel = levels[max(level, 1)], 5 if level < 2 else 3
-            self.up.append(Up(n_in, n_up, levels[level], n_out, kernel, norm, drop))
+            self.up.append(GatedUp(n_in, n_up, levels[level], n_out, kernel, norm, drop))
         self.last = nn.Conv2d(width, channels, 1)
         self.last_norm = Norm(channels, norm if norm == "sample" else "none")
         self.positive = nn.ReLU()
@@ -299,6 +299,17 @@ class XNet(nn.Module):
         xm1 = self.decoder_a(bottom, skips_a, skips_b, skips_a)  # (b, channels, y, x)
         xm2 = self.decoder_b(bottom, skips_a, skips_b, skips_b)  # (b, channels, y, x)
         return xm1, xm2, self.fusion(xm1, xm2)  # (b, channels, y, x), 3 times
+
+
+def _cut(values: Tensor, like: Tensor) -> Tensor:
+    """Cut the row and the column that an enlargement has too many; (b, c, y + 1, x + 1) -> y, x."""
+    if not torch.jit.is_scripting():  # noqa: SIM102 - TorchScript leaves out all this if holds
+        if torch.compiler.is_exporting():
+            # In an ONNX graph a slice's size is a "least of both", which gets out of hand.
+            rows = torch.arange(like.shape[2], device=values.device)
+            columns = torch.arange(like.shape[3], device=values.device)
+            return values.index_select(2, rows).index_select(3, columns)  # (b, c, y, x)
+    return values[:, :, : like.shape[2], : like.shape[3]]  # (b, c, y, x)
 
 
 def _start(network: nn.Module) -> None:

@@ -1,0 +1,1 @@
+"""X-Microscopy: UR-Net-8 and X-Net as one network of one input."""
