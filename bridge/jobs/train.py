@@ -79,7 +79,7 @@ class Train(Job):
 
     def run(self, progress: Progress) -> Result:
         """Train, then package."""
-        _require_lightning()
+        require_lightning()
         from bridge.training.fit import train
         from bridge.training.recipe import load_recipe, read_kind
 
@@ -168,14 +168,14 @@ class PackageRun(Job):
 
     def run(self, progress: Progress) -> Result:
         """Take the run's best weights, and package them."""
-        _require_lightning()
+        require_lightning()
         from bridge.training.fit import reopen
 
         folder = self.input / "package" if self.output is None else self.output
         return package_run(reopen(self.input), folder, overwrite=self.overwrite, progress=progress)
 
 
-def _require_lightning() -> None:
+def require_lightning() -> None:
     """Refuse where the extra ``train`` was not installed."""
     from importlib.util import find_spec
 

@@ -35,10 +35,13 @@ class Picture:
         The PNG.
     caption : str
         What it shows, in a sentence; also read out where it can't be seen.
+    is_wide : bool
+        Whether it takes the page's whole width.
     """
 
     png: bytes
     caption: str
+    is_wide: bool = False
 
     @property
     def data_uri(self) -> str:
@@ -100,7 +103,7 @@ def dash_blanks(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     return [["\N{EN DASH}" if cell in ("nan", "+nan") else cell for cell in row] for row in rows]
 
 
-def draw_picture(figure: Figure, caption: str) -> Picture:
+def draw_picture(figure: Figure, caption: str, *, is_wide: bool = False) -> Picture:
     """Turn a matplotlib figure into a picture.
 
     Parameters
@@ -109,6 +112,8 @@ def draw_picture(figure: Figure, caption: str) -> Picture:
         The figure; made without pyplot, so that nothing stays in memory.
     caption : str
         What it shows, in a sentence.
+    is_wide : bool
+        Whether it takes the page's whole width.
 
     Returns
     -------
@@ -117,7 +122,7 @@ def draw_picture(figure: Figure, caption: str) -> Picture:
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI, facecolor="white", bbox_inches="tight")
-    return Picture(buffer.getvalue(), caption)
+    return Picture(buffer.getvalue(), caption, is_wide)
 
 
 def write_page(

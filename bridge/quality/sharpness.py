@@ -200,7 +200,8 @@ class _SortedSpectrum(NamedTuple):
         sums = np.concatenate([[0.0], np.cumsum(amplitude)])
         n_inside = np.searchsorted(self.radius, radii)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.nan_to_num(sums[n_inside] / (whole * np.sqrt(n_inside)))
+            curve: NDArray[np.float64] = sums[n_inside] / (whole * np.sqrt(n_inside))
+        return np.nan_to_num(curve)
 
 
 def _find_peak(radii: NDArray[np.float64], curve: NDArray[np.float64]) -> _Peak:

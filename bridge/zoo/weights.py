@@ -56,6 +56,32 @@ def load_torch(
     return network.eval().float().cpu()
 
 
+def count_parameters(package: Package) -> int | None:
+    """Count what a network has learned, without running any of its code.
+
+    Parameters
+    ----------
+    package : Package
+        An opened package.
+
+    Returns
+    -------
+    int or None
+        Numbers in its state dict, running statistics of normalisation left out; None where it has
+        no usable state dict.
+    """
+    try:
+        state = _read_state(package, package.weights_file("pytorch_state_dict"))
+    except PackageError:
+        return None
+    is_statistic = ("running_mean", "running_var", "num_batches_tracked", "_extra_state")
+    return sum(
+        value.numel()
+        for name, value in state.items()
+        if value.is_floating_point() and not name.endswith(is_statistic)
+    )
+
+
 def _load_torchscript(package: Package, path: Path) -> torch.nn.Module:
     what = f"{path.name} of {package.source}"
     try:

@@ -1,0 +1,180 @@
+"""The job ``compare`` on small simulated pairs and networks of one convolution."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from bioimageio.spec.utils import write_yaml
+
+from bridge.cli import main
+from bridge.errors import InputError, OutputError
+from bridge.jobs.compare import Compare
+from bridge.progress import silent
+from bridge.restoration.exposure import PairConditions, draw_clean_pair, expose
+from bridge.restoration.pair_folder import PairSettings, new_pairs
+
+Run = Callable[..., tuple[int, dict[str, Any]]]
+CONDITIONS = PairConditions(edge_px=96, structures=("filaments", "points"))
+PARTS = ("training", "validation", "test", "test", "test")
+SAME = np.zeros((3, 3))
+SAME[1, 1] = 1
+BLUR = np.outer([1, 2, 1], [1, 2, 1]) / 16
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a folder of ten simulated fields of two structures, six of them to be judged."""
+    folder = tmp_path_factory.mktemp("compare") / "pairs"
+    write_pairs(folder, has_truth=True)
+    return folder
+
+
+def write_pairs(folder: Path, *, has_truth: bool, parts: tuple[str, ...] = PARTS) -> None:
+    rng = np.random.default_rng(1)
+    generator = torch.Generator().manual_seed(1)
+    settings = PairSettings(
+        input_pixel_size_nm=40,
+        target_pixel_size_nm=40,
+        input_fwhm_nm=280 if has_truth else None,
+        target_fwhm_nm=110 if has_truth else None,
+        source="a simulation",
+    )
+    with new_pairs(folder, settings) as writer:
+        for structure in CONDITIONS.structures:
+            for number, part in enumerate(parts):
+                clean = draw_clean_pair(CONDITIONS, structure, rng)
+                tensors = (torch.tensor(a)[None, None] for a in (clean.input, clean.target))
+                noisy = expose(*tensors, CONDITIONS, generator=generator)
+                writer.add(
+                    f"{structure}_{number}",
+                    structure,
+                    part,
+                    input=noisy[0][0, 0].numpy(),
+                    target=noisy[1][0, 0].numpy(),
+                    truth=clean.target if has_truth else None,
+                )
+
+
+@pytest.fixture
+def write_convolution(write_package: Callable[..., Path]) -> Callable[..., Path]:
+    """Give a function that writes a package of one 3 x 3 convolution."""
+    import toy_packages as toy  # noqa: PLC0415 - found by the fixture
+
+    def write(folder: Path, name: str, kernel: np.ndarray) -> Path:
+        write_package(folder)
+        network = toy.make_network()
+        network.conv.weight.data = torch.tensor(kernel, dtype=torch.float32)[None, None]
+        network.conv.bias.data.zero_()
+        torch.save(network.state_dict(), folder / "weights.pt")
+        (folder / "net.onnx").write_bytes(toy.make_onnx(network).SerializeToString())
+        image = torch.from_numpy(np.load(folder / "test_input.npy"))
+        np.save(folder / "test_output.npy", network(image).detach().numpy())
+        content = toy.describe(folder)
+        content["name"] = name
+        del content["weights"]["torchscript"]
+        write_yaml(content, folder / "rdf.yaml")
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def compare(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Give a function that runs the job: exit code and status."""
+
+    def run(*words: object) -> tuple[int, dict[str, Any]]:
+        exit_code = main(
+            ["compare", "--output", str(tmp_path / "out"), "--draws", "200", *map(str, words)]
+        )
+        return exit_code, json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    return run
+
+
+def test_models_stand_beside_the_baselines(compare: Run, pairs, write_convolution, tmp_path):
+    models = [
+        write_convolution(tmp_path / "same", "EDSR of nothing", SAME),
+        write_convolution(tmp_path / "blur", "SRGAN of nothing", BLUR),
+        write_convolution(tmp_path / "dead", "Dead network", 0 * SAME),
+    ]
+    exit_code, status = compare("--pairs", pairs, "--data-range", 1, "--models", *models)
+    assert exit_code == 0, status.get("error")
+    outputs = status["outputs"]
+    assert outputs["models"] == ["EDSR of nothing", "SRGAN of nothing", "Dead network"]
+    rows = pd.read_csv(outputs["csv"])
+    assert set(rows["field"]) == {f"{s}_{n}" for s in CONDITIONS.structures for n in (2, 3, 4)}, (
+        "test fields only"
+    )
+    assert rows["model"].nunique() == 8
+    means = rows.groupby(["model", "figure"])["value"].mean().unstack()
+    same, seen = means.loc["EDSR of nothing"], means.loc["input"]
+    pd.testing.assert_series_equal(
+        same[["ssim", "psnr_db"]], seen[["ssim", "psnr_db"]], rtol=0.02, check_names=False
+    )
+    assert means.loc["Richardson-Lucy", "psnr_db"] > means.loc["input - background", "psnr_db"] + 2
+    assert means.loc["noisy target", "psnr_db"] > means.loc["Richardson-Lucy", "psnr_db"]
+    assert means.loc["all black", "flux_ratio"] == 0
+    assert means.loc["SRGAN of nothing", "band_power"] < same["band_power"] - 0.1
+    summary = pd.read_csv(outputs["summary"])
+    assert set(summary["structure"]) == {"all", "filaments", "points"}
+    one = summary[(summary["structure"] == "all") & (summary["figure"] == "psnr_db")]
+    one = one.set_index("model")
+    assert one["mean"].to_numpy() == pytest.approx(means["psnr_db"].loc[one.index].to_numpy())
+    assert (one["low"] <= one["mean"]).all()
+    assert one.loc["noisy target", "rank"] == 1
+    said = " ".join(status["warnings"])
+    assert "Dead network: 6 of 6 images are black" in said
+    assert "EDSR of nothing: filaments: the flux is" in said
+    page = Path(outputs["page"]).read_text("utf-8")
+    assert "give lpips_weights" in page
+    assert "untrained LPIPS" in page
+    assert "EDSR has the best SSIM, SRGAN the best LPIPS. Here" in page
+    assert "against the noise-free truth" in page
+    assert page.count("data:image/png") == 3, "intervals, and a field of each structure"
+    known = json.loads(Path(outputs["json"]).read_text("utf-8"))
+    assert known["data_range"] == 1
+    assert known["models"][-1]["parameters"] == 10
+    assert known["models"][-1]["seconds_per_megapixel"] > 0
+
+
+def test_without_truth_the_target_counts_and_the_kernel_is_fitted(
+    compare: Run, write_convolution, tmp_path
+):
+    write_pairs(tmp_path / "pairs", has_truth=False)
+    model = write_convolution(tmp_path / "same", "Nothing", SAME)
+    exit_code, status = compare("--pairs", tmp_path / "pairs", "--models", model)
+    assert exit_code == 0, status.get("error")
+    figures = status["outputs"]["figures"]
+    assert "noisy target" not in figures
+    page = Path(status["outputs"]["page"]).read_text("utf-8")
+    assert "the targets, with their noise, count as truth" in page
+    assert "is fitted to them" in page
+    assert "Band power was not measured" in page
+    known = json.loads(Path(status["outputs"]["json"]).read_text("utf-8"))
+    assert known["kernel_sigma_px"] == pytest.approx(2.73, rel=0.1)
+    assert known["data_range"] == pytest.approx(1, abs=0.25)
+
+
+def test_what_cannot_be_compared_is_said_at_once(pairs, write_convolution, tmp_path):
+    model = str(write_convolution(tmp_path / "same", "Nothing", SAME))
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match="neither models nor recipes"):
+        Compare(pairs=pairs, output=out).run(silent)
+    write_pairs(tmp_path / "untested", has_truth=True, parts=("training", "validation"))
+    with pytest.raises(InputError, match="no test field"):
+        Compare(pairs=tmp_path / "untested", output=out, models=[model]).run(silent)
+    with pytest.raises(InputError, match="no such file"):
+        Compare(pairs=pairs, output=out, models=[model], lpips_weights="none.pth").run(silent)
+    assert not out.exists(), "nothing is left behind"
+    out.mkdir()
+    (out / "summary.csv").write_text("mine")
+    with pytest.raises(OutputError, match="there already"):
+        Compare(pairs=pairs, output=out, models=[model]).run(silent)
+    assert (out / "summary.csv").read_text() == "mine"
