@@ -105,9 +105,8 @@ class CentrioleUnet(nn.Module):
             features = coarser(features)  # (b, w 2^(level+1), ...)
         features = self.middle(features)  # (b, w 2^depth, y/2^depth, x/2^depth)
         for finer, block in zip(self.finer, self.up):  # noqa: B905
-            features = block(
-                torch.cat([double(features), kept.pop()], dim=1)
-            )  # (b, w 2^level, ...)
+            features = torch.cat([finer(features), kept.pop()], dim=1)  # (b, 2 w 2^level, ...)
+            features = block(features)  # (b, w 2^level, y/2^level, x/2^level)
         found = self.last(self.enlarge(features)).float()  # (b, outputs, s y, s x)
         if self.channels != self.outputs:
             image = image.mean(dim=1, keepdim=True)  # (b, 1, y, x)
