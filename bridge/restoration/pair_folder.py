@@ -200,7 +200,7 @@ class PairWriter:
         input: NDArray[np.float32],
         target: NDArray[np.float32],
         truth: NDArray[np.float32] | None = None,
-        **figures: float | str,
+        figures: Mapping[str, float | str] | None = None,
     ) -> None:
         """Write a field.
 
@@ -214,7 +214,7 @@ class PairWriter:
             training, validation or test.
         input, target, truth : ndarray, axes (y, x) or (Y, X)
             Its images.
-        **figures : float or str
+        figures : mapping of str to (float or str), optional
             Further columns of ``pairs.csv``.
         """
         sizes = self.settings.input_pixel_size_nm, self.settings.target_pixel_size_nm
@@ -223,7 +223,7 @@ class PairWriter:
         if truth is not None:
             (self.part / "truth").mkdir(exist_ok=True)
             self._write("truth", name, truth, sizes[1])
-        self.rows.append({"name": name, "structure": structure, "part": part, **figures})
+        self.rows.append({"name": name, "structure": structure, "part": part, **(figures or {})})
 
     def finish(self) -> None:
         """Write settings and table."""

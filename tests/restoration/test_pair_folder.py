@@ -24,7 +24,7 @@ def write_some(folder, n=4, **options):
                 input=rng.random((8, 10), np.float32),
                 target=np.full((16, 20), i, np.float32),
                 truth=np.full((16, 20), 10 + i, np.float32) if i else None,
-                correlation=0.5,
+                figures={"correlation": 0.5},
             )
 
 
