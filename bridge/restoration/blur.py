@@ -1,9 +1,9 @@
 """Gaussian blur and whole-factor binning of planes, exact on coarse pixels.
 
-The blur multiplies the plane's cosine transform by ``exp(-2 pi^2 sigma^2 f^2)``: the Gaussian in the
-Fourier domain, over a plane that goes on beyond its edges as its mirror image without end. So a
-constant stays constant, no light is lost, and a narrow kernel keeps its width: sampled kernels come
-out 11 % too narrow at 0.36 px.
+The blur multiplies the plane's cosine transform by ``exp(-2 pi^2 sigma^2 f^2)``: the Gaussian in
+the Fourier domain, over a plane that goes on beyond its edges as its mirror image without end. So a
+constant stays constant, no light is lost, and spots get as wide as they should even from narrow
+kernels; a sampled one of 0.36 px leaves them 11 % too narrow.
 """
 
 from __future__ import annotations
