@@ -48,7 +48,7 @@ def draw_centrioles(
     places : DataFrame
         One row per centriole whose centre is in the field: ``cell`` (from 0), ``y_px`` and
         ``x_px`` (centre, from the outer corner of the top left pixel), ``y_nm``, ``x_nm``,
-        ``photons`` (its share of fluorophores, about 1).
+        ``strength`` (its share of fluorophores, about 1).
     """
     edge_nm = edge_px * pixel_size_nm
     image = np.zeros((edge_px, edge_px), np.float32)
@@ -63,9 +63,9 @@ def draw_centrioles(
         beside = middle + 0.62 * radius_nm * np.array([math.sin(heading), math.cos(heading)])
         for centre, dots, strength in _group(beside, rng):
             image += _bin(dots, edge_px, pixel_size_nm) * np.float32(strength / _N_DOTS)
-            rows.append({"cell": cell, "y_nm": centre[0], "x_nm": centre[1], "photons": strength})
+            rows.append({"cell": cell, "y_nm": centre[0], "x_nm": centre[1], "strength": strength})
     image += _specks(edge_px, pixel_size_nm, rng)
-    places = pd.DataFrame(rows, columns=["cell", "y_nm", "x_nm", "photons"])
+    places = pd.DataFrame(rows, columns=["cell", "y_nm", "x_nm", "strength"])
     places["y_px"], places["x_px"] = places.y_nm / pixel_size_nm, places.x_nm / pixel_size_nm
     is_in = places[["y_nm", "x_nm"]].ge(0).all(axis=1) & places[["y_nm", "x_nm"]].lt(edge_nm).all(
         axis=1
