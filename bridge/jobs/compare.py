@@ -87,7 +87,8 @@ class Compare(Job):
             shown=choose_shown(tests),
             progress=progress,
         )
-        summary = summarise(contest.rows, n_draws=self.draws, seed=self.seed)
+        rivals = [one.name for one in contest.standings if one.kind == "model"]
+        summary = summarise(contest.rows, rivals=rivals, n_draws=self.draws, seed=self.seed)
         write_image_contest(
             places, contest, summary, tests, ruler, notes=notes, overwrite=self.overwrite
         )

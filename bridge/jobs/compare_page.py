@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 from pydantic import JsonValue
 
@@ -190,7 +189,8 @@ def say_ruler(
     kernel = "fitted to them" if calibration.is_fitted else "of the two PSFs"
     said.append(
         f"Richardson-Lucy: {calibration.iterations} iterations, chosen on {where}; the kernel "
-        f"(sigma {calibration.sigma_px:.2f} target pixels) is {kernel}; inputs are divided by "
+        f"(sigma {calibration.sigma_px:.2f} target pixels) is {kernel}; the background of an input "
+        f"is percentile {calibration.percentile:g} of it, blurred; inputs are divided by "
         f"{calibration.gain:.4g}, the ratio of their units."
     )
     if not is_lpips_given:
@@ -210,19 +210,22 @@ def say_result(contest: ImageContest, summary: pd.DataFrame, ruler: Ruler) -> li
     """Give the result in a few sentences."""
     n_fields = contest.rows["field"].nunique()
     models = {one.name for one in contest.standings if one.kind == "model"}
+    alive = {one.name for one in contest.standings if one.kind == "model" and not one.is_dead}
     said = []
     for name in ("ssim", "psnr_db", PERCEPTUAL):
         part = summary[(summary["structure"] == ALL) & (summary["figure"] == name)]
-        part = part[part["model"].isin(models)].sort_values(["rank", "model"])
+        part = part[part["model"].isin(alive)].sort_values(["rank", "model"])
         if len(part):
             best = part.iloc[0]
             figure = _BY_NAME[name]
             said.append(
-                f"{_heading(figure, ruler)}: {best['model']} "
-                f"({_span(best, figure)}; first in {best['first_share']:.0%} of the draws)"
+                f"{_heading(figure, ruler)}: {best['model']}, "
+                f"{_span(best, figure)}, first in {best['first_share']:.0%} of the draws"
             )
-    sentences = [f"Best of {len(models)} models on {n_fields} test fields. {'; '.join(said)}."]
-    order = say_order(summary, sorted(models), ruler)
+    what = "1 model" if len(models) == 1 else f"Best of {len(models)} models"
+    best = "; ".join(said) or "no model gives an image"
+    sentences = [f"{what} on {n_fields} test fields. {best}."]
+    order = say_order(summary, sorted(alive), ruler)
     return [*sentences, order] if order else sentences
 
 
@@ -344,7 +347,7 @@ def _sections(
     turned = [[columns[i], *(row[i] for row in rows)] for i in range(1, len(columns))]
     yield Section(
         "All figures",
-        ["Means over all test fields with 95 % intervals."],
+        ["Means over all test fields, and half the width of their 95 % intervals."],
         tables=[FigureTable(["figure", *(row[0] for row in rows)], dash_blanks(turned))],
     )
     structures = [name for name in dict.fromkeys(summary["structure"]) if name != ALL]
@@ -365,7 +368,8 @@ def _rank_table(contest: ImageContest, summary: pd.DataFrame, ruler: Ruler) -> F
     every = summary[summary["structure"] == ALL].set_index(["figure", "model"])
     present = [name for name in _RANKED_BY if name in set(summary["figure"])]
     order = sorted(
-        contest.standings, key=lambda one: float(every.loc[(present[0], one.name), "rank"])
+        contest.standings,
+        key=lambda one: sum(float(every.loc[(name, one.name), "rank"]) for name in present),
     )
     rows = []
     for one in order:
@@ -377,7 +381,7 @@ def _rank_table(contest: ImageContest, summary: pd.DataFrame, ruler: Ruler) -> F
             )
         rows.append(cells)
     headings = [_heading(_BY_NAME[name], ruler) for name in present]
-    return FigureTable(["", *headings], rows, "Ranks")
+    return FigureTable(["", *headings], rows, "Ranks, in the order of their sum")
 
 
 def _mean_rows(
@@ -397,7 +401,7 @@ def _mean_rows(
         cells = [one.name]
         for name in present:
             row, figure = part.loc[(name, one.name)], _BY_NAME[name]
-            cells.append(_span(row, figure) if spans else f"{row['mean']:.{figure.digits}f}")
+            cells.append(_span(row, figure) if spans else _mean(row, figure))
         rows.append(cells)
     return ["", *(_heading(_BY_NAME[name], ruler) for name in present)], dash_blanks(rows)
 
@@ -471,11 +475,16 @@ def _heading(figure: Figure, ruler: Ruler) -> str:
 
 
 def _span(row: Any, figure: Figure) -> str:
-    mean, low, high = (row[name] for name in ("mean", "low", "high"))
-    if not np.isfinite([mean, low, high]).all():
-        return "nan" if not math.isfinite(mean) else f"{mean:.{figure.digits}f}"
-    text = f"{mean:.{figure.digits}f} ({low:.{figure.digits}f} to {high:.{figure.digits}f})"
-    return text
+    """Give a mean and half the width of its interval."""
+    half = (row["high"] - row["low"]) / 2
+    if not math.isfinite(half):
+        return _mean(row, figure)
+    return f"{_mean(row, figure)} \N{PLUS-MINUS SIGN} {half:.{figure.digits}f}"
+
+
+def _mean(row: Any, figure: Figure) -> str:
+    mean = float(row["mean"])
+    return f"{mean:.{figure.digits}f}" if math.isfinite(mean) else "nan"
 
 
 def _number(value: float) -> float | None:

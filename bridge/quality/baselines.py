@@ -2,7 +2,8 @@
 
 A network that beats the input by 8 dB may still be worse than forty lines of algebra from 1972, so
 these rows are always there. Nothing here learns; the little that is chosen, Richardson-Lucy's
-iterations and the factor between the units of input and target, is chosen on validation fields.
+iterations, how a background is read off an input, and the factor between the units of input and
+target, is chosen on validation fields.
 """
 
 from __future__ import annotations
@@ -21,9 +22,15 @@ from bridge.progress import Progress, silent
 from bridge.quality.consistency import compare_with_input, compare_with_widefield
 
 ITERATIONS: Final = (3, 5, 10, 20, 30, 50, 75, 100)
-"""What is tried on the validation fields."""
+"""Of Richardson-Lucy; what is tried on the validation fields."""
 
 USUAL_ITERATIONS: Final = 50
+"""What is taken where there are no validation fields."""
+
+PERCENTILES: Final = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+"""Of a blurred input, to be its background; what is tried on the validation fields."""
+
+USUAL_PERCENTILE: Final = 5.0
 """What is taken where there are no validation fields."""
 
 _TINY: Final = 1e-9
@@ -62,6 +69,8 @@ class Calibration:
         Input units per target unit.
     iterations : int
         Of Richardson-Lucy.
+    percentile : float
+        Of a blurred input, to be its background.
     is_fitted : bool
         Whether the kernel was fitted, its width not being known.
     n_fields : int
@@ -71,6 +80,7 @@ class Calibration:
     sigma_px: float
     gain: float = 1.0
     iterations: int = USUAL_ITERATIONS
+    percentile: float = USUAL_PERCENTILE
     is_fitted: bool = False
     n_fields: int = 0
 
@@ -92,7 +102,8 @@ def calibrate(
     Returns
     -------
     Calibration
-        Gain and kernel are medians over the fields; the iterations have the least squared error.
+        Gain and kernel are medians over the fields; the percentile gives backgrounds nearest to
+        what the target leaves unexplained, the iterations the least squared error.
 
     Raises
     ------
@@ -115,12 +126,13 @@ def calibrate(
     gain = float(np.median([fit.alpha for fit in fits]))
     if not gain > 0:
         gain = 1.0
+    percentile = _choose_percentile(examples, [fit.beta for fit in fits], sigma_px)
     errors = np.zeros(len(ITERATIONS))
     for number, one in enumerate(examples):
         progress(number, len(examples), "Richardson-Lucy on the validation fields")
-        steps = _richardson_lucy(
-            np.asarray(one.input, np.float64) / gain, sigma_px=sigma_px, scale=one.scale
-        )
+        pixels = np.asarray(one.input, np.float64) / gain
+        background = find_background(pixels, sigma_px=sigma_px / one.scale, percentile=percentile)
+        steps = _richardson_lucy(pixels, sigma_px=sigma_px, scale=one.scale, background=background)
         reached = (
             image
             for step, image in zip(range(1, ITERATIONS[-1] + 1), steps, strict=False)
@@ -129,16 +141,16 @@ def calibrate(
         wanted = np.asarray(one.wanted, np.float64)
         errors += [float(((image - wanted) ** 2).mean()) for image in reached]
     best = ITERATIONS[int(np.argmin(errors))]
-    return Calibration(sigma_px, gain, best, is_fitted, len(examples))
+    return Calibration(sigma_px, gain, best, percentile, is_fitted, len(examples))
 
 
 def richardson_lucy(
     observed: NDArray[np.floating],
     *,
     sigma_px: float,
+    background: float,
     scale: int = 1,
     iterations: int = USUAL_ITERATIONS,
-    background: float | None = None,
 ) -> NDArray[np.float32]:
     """Deconvolve by the kernel between target and input (Richardson 1972, Lucy 1974).
 
@@ -151,12 +163,12 @@ def richardson_lucy(
         The input.
     sigma_px : float
         Standard deviation of the kernel, in target pixels.
+    background : float
+        Even background of the input; :func:`find_background` estimates it.
     scale : int
         Target pixels per input pixel.
     iterations : int
         Number of updates, >= 1.
-    background : float, optional
-        Even background of the input; left out, :func:`find_background` says it.
 
     Returns
     -------
@@ -170,8 +182,10 @@ def richardson_lucy(
     return found.astype(np.float32)
 
 
-def find_background(observed: NDArray[np.floating], *, sigma_px: float) -> float:
-    """Give the even background of an image: its darkest place after a blur against the noise.
+def find_background(
+    observed: NDArray[np.floating], *, sigma_px: float, percentile: float = USUAL_PERCENTILE
+) -> float:
+    """Give the even background of an image: what is dark in it after a blur against the noise.
 
     Parameters
     ----------
@@ -179,13 +193,16 @@ def find_background(observed: NDArray[np.floating], *, sigma_px: float) -> float
         The image.
     sigma_px : float
         Width of the blur, in its pixels; at least 2 are taken.
+    percentile : float
+        What counts as dark, 0 to 100.
 
     Returns
     -------
     float
         In the image's units; too large where no place is empty.
     """
-    return float(blur(np.asarray(observed, np.float64), max(sigma_px, 2.0)).min())
+    smooth = blur(np.asarray(observed, np.float64), max(sigma_px, 2.0))
+    return float(np.percentile(smooth, percentile))
 
 
 def take_input(
@@ -214,11 +231,9 @@ def _richardson_lucy(
     *,
     sigma_px: float,
     scale: int,
-    background: float | None = None,
+    background: float,
 ) -> Iterator[NDArray[np.float64]]:
     """Give the image after each update, for ever."""
-    if background is None:
-        background = find_background(observed, sigma_px=sigma_px / scale)
     light = observed.clip(min=0)
     level = max(float(light.mean()) - background, _TINY)
     image = np.full([scale * n for n in observed.shape], level)
@@ -228,6 +243,27 @@ def _richardson_lucy(
         ratio = light / expected.clip(min=least)
         image = (image * blur(repeat_pixels(ratio, scale), sigma_px)).clip(min=0)
         yield image
+
+
+def _choose_percentile(
+    examples: Sequence[Example], backgrounds: Sequence[float], sigma_px: float
+) -> float:
+    """Give the percentile whose backgrounds are nearest to the true ones."""
+    errors = [
+        np.mean(
+            [
+                abs(
+                    find_background(
+                        one.input.values, sigma_px=sigma_px / one.scale, percentile=percentile
+                    )
+                    - true
+                )
+                for one, true in zip(examples, backgrounds, strict=True)
+            ]
+        )
+        for percentile in PERCENTILES
+    ]
+    return PERCENTILES[int(np.argmin(errors))]
 
 
 def _fit_sigma(example: Example) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -103,6 +103,8 @@ class Standing:
     """Of the restored image; the first field's run, which loads and compiles, doesn't count."""
     alarms: tuple[str, ...]
     note: str
+    is_dead: bool = False
+    """Whether an image of it is black, constant, saturated or has pixels that are no numbers."""
 
 
 @dataclass
@@ -147,15 +149,25 @@ def baselines(calibration: Calibration, *, has_truth: bool) -> list[Contestant]:
     """
     gain, sigma_px = calibration.gain, calibration.sigma_px
 
-    def take(one: TestField, *, less: bool) -> Restored:
+    def prepare(one: TestField) -> tuple[NDArray[np.float64], float]:
         pixels = np.asarray(one.input, np.float64) / gain
-        background = find_background(pixels, sigma_px=sigma_px / one.scale) if less else 0.0
-        return Restored(take_input(pixels, scale=one.scale, background=background))
+        background = find_background(
+            pixels, sigma_px=sigma_px / one.scale, percentile=calibration.percentile
+        )
+        return pixels, background
+
+    def take(one: TestField, *, less: bool) -> Restored:
+        pixels, background = prepare(one)
+        return Restored(take_input(pixels, scale=one.scale, background=less * background))
 
     def deconvolve(one: TestField) -> Restored:
-        pixels = np.asarray(one.input, np.float64) / gain
+        pixels, background = prepare(one)
         image = richardson_lucy(
-            pixels, sigma_px=sigma_px, scale=one.scale, iterations=calibration.iterations
+            pixels,
+            sigma_px=sigma_px,
+            background=background,
+            scale=one.scale,
+            iterations=calibration.iterations,
         )
         return Restored(image)
 
@@ -326,6 +338,7 @@ def _describe(
         seconds / megapixels if contestant.kind == "model" or seconds else math.nan,
         tuple(alarms),
         contestant.note,
+        bool(flaws),
     )
 
 
@@ -345,14 +358,7 @@ def _raise_alarms(standing: Standing, rows: pd.DataFrame) -> Standing:
                 f"{structure}: hallucination risk, the correlation with the input is {below:.3f} "
                 "below what the true image has"
             )
-    return Standing(
-        standing.name,
-        standing.kind,
-        standing.n_parameters,
-        standing.seconds_per_megapixel,
-        tuple(alarms),
-        standing.note,
-    )
+    return replace(standing, alarms=tuple(alarms))
 
 
 def _black(one: TestField) -> NDArray[np.float32]:

@@ -154,7 +154,7 @@ def measure(
     if ruler.band_per_px is not None:
         found["band_power"] = sharpness.band_power(image, truth, band_per_px=ruler.band_per_px)
     if ruler.pixel_size_nm is not None:
-        found |= _measure_detail(image, wanted, ruler.pixel_size_nm)
+        found |= _measure_detail(image, truth, ruler.pixel_size_nm)
     if ruler.sigma_px is not None:
         fit = agree_with_input(image, observed, sigma_px=ruler.sigma_px)
         found |= {"rsp": fit.rsp, "rse": fit.rse}
@@ -184,7 +184,7 @@ def agree_with_input(image: ArrayLike, observed: xr.DataArray, *, sigma_px: floa
 
 
 def _measure_detail(
-    image: NDArray[np.float32], wanted: xr.DataArray, pixel_size_nm: float
+    image: NDArray[np.float32], truth: NDArray[np.float64], pixel_size_nm: float
 ) -> dict[str, float]:
     """Give ring correlations with the truth, at best two pixels, and the image's own cut-off."""
     names = ("frc_half_nm", "frc_seventh_nm", "decorrelation_nm")
@@ -192,7 +192,7 @@ def _measure_detail(
         return dict.fromkeys(names, math.nan)
     size = {"pixel_size_nm": {"y": pixel_size_nm, "x": pixel_size_nm}}
     seen = xr.DataArray(image, dims=("y", "x"), attrs=size)
-    curve = correlate_rings(seen, xr.DataArray(wanted.values, dims=("y", "x"), attrs=size))
+    curve = correlate_rings(seen, xr.DataArray(truth, dims=("y", "x"), attrs=size))
     lengths = []
     for threshold in (0.5, 1 / 7):
         never_falls = bool((curve.correlation >= threshold).all())

@@ -51,13 +51,17 @@ def draw_fields(
     return drawn
 
 
-def summarise(rows: pd.DataFrame, *, n_draws: int = 1000, seed: int = 0) -> pd.DataFrame:
+def summarise(
+    rows: pd.DataFrame, *, rivals: Sequence[str] = (), n_draws: int = 1000, seed: int = 0
+) -> pd.DataFrame:
     """Give mean, interval and rank of each model and figure, per structure and over all fields.
 
     Parameters
     ----------
     rows : DataFrame
         Columns ``field structure model figure value``; each model has every field.
+    rivals : sequence of str
+        Those among whom ``first_share`` is counted, baselines left out; empty takes all.
     n_draws : int
         Draws of the bootstrap.
     seed : int
@@ -68,8 +72,9 @@ def summarise(rows: pd.DataFrame, *, n_draws: int = 1000, seed: int = 0) -> pd.D
     DataFrame
         Columns ``structure`` (``all`` over all), ``figure``, ``model``, ``mean``, ``low``, ``high``
         (95 % of the draws), ``n_fields``, ``rank``, ``rank_low``, ``rank_high``, ``first_share``
-        (of the draws, in which it is the best). A model with a field where the figure is no number
-        has no mean and the last rank; figures that nobody has are left out.
+        (of the draws, in which it is the best of the rivals; NaN for others). A model with a field
+        where the figure is no number has no mean and the last rank; figures that nobody has are
+        left out.
     """
     parts = []
     fields = rows.drop_duplicates("field")[["field", "structure"]]
@@ -88,9 +93,8 @@ def summarise(rows: pd.DataFrame, *, n_draws: int = 1000, seed: int = 0) -> pd.D
                 .to_numpy(np.float64)
             )
             if not np.isnan(values).all():
-                parts.append(
-                    _summarise_figure(values, drawn, figure, models).assign(structure=name)
-                )
+                part = _summarise_figure(values, drawn, figure, models, rivals or models)
+                parts.append(part.assign(structure=name))
     columns = ["structure", "figure", "model", "mean", "low", "high", "n_fields"]
     columns += ["rank", "rank_low", "rank_high", "first_share"]
     return pd.concat(parts, ignore_index=True)[columns]
@@ -136,15 +140,23 @@ def compare_two(
 
 
 def _summarise_figure(
-    values: NDArray[np.float64], drawn: NDArray[np.int64], figure: Figure, models: list[str]
+    values: NDArray[np.float64],
+    drawn: NDArray[np.int64],
+    figure: Figure,
+    models: list[str],
+    rivals: Sequence[str],
 ) -> pd.DataFrame:
     """Summarise one figure of one group of fields; values are (fields, models)."""
     merits = np.vectorize(figure.merit, otypes=[np.float64])(values)
     with np.errstate(invalid="ignore"):
         means = values[drawn].mean(axis=1)  # (draws, models)
-        ranks = _rank(merits[drawn].mean(axis=1))
+        drawn_merits = merits[drawn].mean(axis=1)
+        ranks = _rank(drawn_merits)
         plain = values.mean(axis=0)
         rank = _rank(merits.mean(axis=0)[None])[0]
+    is_rival = np.isin(models, list(rivals))
+    best = np.where(is_rival, drawn_merits, -np.inf).max(axis=1, keepdims=True)
+    first_share = np.where(is_rival, (drawn_merits == best).mean(axis=0), math.nan)
     intervals = [_interval(means[:, number]) for number in range(len(models))]
     spans = np.quantile(ranks, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0, method="nearest")
     return pd.DataFrame(
@@ -158,7 +170,7 @@ def _summarise_figure(
             "rank": rank if figure.is_ranked else math.nan,
             "rank_low": spans[0] if figure.is_ranked else math.nan,
             "rank_high": spans[1] if figure.is_ranked else math.nan,
-            "first_share": (ranks == 1).mean(axis=0) if figure.is_ranked else math.nan,
+            "first_share": first_share if figure.is_ranked else math.nan,
         }
     )
 
