@@ -19,6 +19,7 @@ from bridge.errors import ImageError
 _NEAR = 0.01  # how far a scale may be from a whole number
 _SATURATED = 1e-3
 _GAPS = 0.1
+_HALF = 0.5
 _MANY = 20  # pixels per grey level, from which empty levels mean something
 
 
@@ -166,17 +167,17 @@ def examine_values(image: xr.DataArray, *, what: str) -> list[str]:
             "brightness means something else in every image."
         )
     elif dtype.itemsize > 1:
-        levels = np.unique(values)
-        span = high - low + 1
-        if high > 255 and len(levels) <= 256 and values.size > _MANY * 256:
+        n_levels, span = len(np.unique(values)), high - low + 1
+        empty = 1 - n_levels / span
+        if n_levels <= 256 and empty > _HALF and values.size > _MANY * n_levels:
             found.append(
-                f"{what}: {dtype} with {len(levels)} grey levels up to {high:g}; it looks like an "
-                "8-bit image that was stretched."
+                f"{what}: {dtype} with {n_levels} grey levels between {low:g} and {high:g}; it "
+                "looks like an 8-bit image that was stretched."
             )
-        elif values.size > _MANY * span and 1 - len(levels) / span > _GAPS:
+        elif empty > _GAPS and values.size > _MANY * span:
             found.append(
-                f"{what}: {100 * (1 - len(levels) / span):.0f} % of the grey levels between "
-                f"{low:g} and {high:g} never occur; it looks stretched."
+                f"{what}: {100 * empty:.0f} % of the grey levels between {low:g} and {high:g} "
+                "never occur; it looks stretched."
             )
     return found
 

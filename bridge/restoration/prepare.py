@@ -181,5 +181,8 @@ def _refusal(found: Registration, chance: float, signal: float, rules: Rules) ->
         return f"details agree by {agree:.2f}, hardly better than by chance, {chance:.2f}"
     far = max(map(abs, found.shift))
     if far > rules.max_shift_px:
-        return f"the target is {far:.1f} input pixels off, more than {rules.max_shift_px:g}"
+        return (
+            f"the target is {far:.1f} input pixels off, more than {rules.max_shift_px:g} (there "
+            f"details agree by {agree:.2f})"
+        )
     return ""
