@@ -19,6 +19,8 @@ from bridge.training.tasks.base import Scaling, TrainingTask
 
 Arrays = Sequence[NDArray[np.generic]]
 STRETCH_EPS: Final = 1e-6
+STRETCH_FLOOR: Final = 0.1
+"""Greatest ``eps`` of ``scale_range``, which a floor is brought to."""
 _BATCH: Final = 8
 
 
@@ -51,6 +53,8 @@ class Input:
     """By the run's two numbers, by the image's own percentiles, or not at all."""
     stretch_percent: tuple[float, float] = (0.0, 100.0)
     """Percentiles that become 0 and 1, where it is stretched."""
+    floor: float = 0.0
+    """Added to their difference, in the image's own units."""
     upscaling: int = 1
     """Pixels per pixel of the first input, and direction."""
 
@@ -87,6 +91,8 @@ class About:
     """That all packages of this kind have."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """What ``config.zoobridge`` says beside what all packages say."""
+    is_local: bool = True
+    """Whether each output pixel depends on the input near it only, so that tiles are exact."""
 
 
 @dataclass(frozen=True)
@@ -189,12 +195,19 @@ def _prepare(told: Input, array: NDArray[np.generic], scaling: Scaling) -> NDArr
     if told.scaling == "fixed":
         return (values - np.float32(scaling.mean)) / np.float32(scaling.std)
     if told.scaling == "stretch":
-        values = np.stack([stretch(image, told.stretch_percent) for image in values])
+        values = np.stack([stretch(image, told.stretch_percent, told.floor) for image in values])
     return values
 
 
-def stretch(image: NDArray[np.float32], percent: tuple[float, float]) -> NDArray[np.float32]:
-    """Make two percentiles of an image 0 and 1, as the Model Zoo's ``scale_range`` does."""
+def stretch(
+    image: NDArray[np.float32], percent: tuple[float, float], floor: float = 0.0
+) -> NDArray[np.float32]:
+    """Make two percentiles of an image 0 and 1, as the Model Zoo's ``scale_range`` does.
+
+    With a floor the upper one becomes less: range / (range + floor). So an image of noise only
+    isn't stretched to full contrast.
+    """
     low, high = np.percentile(image, percent)
-    stretched: NDArray[np.float32] = ((image - low) / (high - low + STRETCH_EPS)).astype(np.float32)
+    span = high - low + (floor or STRETCH_EPS)
+    stretched: NDArray[np.float32] = ((image - low) / span).astype(np.float32)
     return stretched

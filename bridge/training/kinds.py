@@ -15,6 +15,7 @@ from bridge.training.localization_kind import LocalizationKind
 from bridge.training.networks import check_shapes
 from bridge.training.recipe import Recipe
 from bridge.training.restoration_kind import AdversarialKind, DiffusionKind, RegressionKind
+from bridge.training.storm_kind import UrNetKind
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
@@ -23,6 +24,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "regression": RegressionKind(),
         "adversarial": AdversarialKind(),
         "diffusion": DiffusionKind(),
+        "ur_net": UrNetKind(),
     }
 )
 """By ``task.kind`` of a recipe."""

@@ -20,6 +20,7 @@ from bridge.training.tasks.base import TrainingTask
 _LEAST_SPREAD = 1e-7
 _LEAST_MASS = 0.01
 _DEAD_EPOCHS = 5
+_LEAST_CORRELATION = 0.5
 
 
 class Reporter(Callback):
@@ -114,6 +115,25 @@ def _write_table(path: Path, history: list[dict[str, float]]) -> None:
     partial.replace(path)
 
 
+def _refuse_unlike(history: list[dict[str, float]], remedy: str) -> None:
+    """Stop where the output has stayed less like the target than the input itself is.
+
+    Of tasks that tell ``val_correlation`` and ``val_above_input_db``. An output that is black has
+    a high SSIM where targets are mostly black; it has no correlation.
+    """
+    recent = history[-_DEAD_EPOCHS:]
+    if len(recent) < _DEAD_EPOCHS or "val_above_input_db" not in recent[-1]:
+        return
+    best = max(row["val_correlation"] for row in recent)
+    if best < _LEAST_CORRELATION and max(row["val_above_input_db"] for row in recent) < 0:
+        found = (
+            f"for {_DEAD_EPOCHS} epochs its output has been less like the target than the widefield "
+            f"image is, with r of {best:.2f} at most"
+        )
+        expected = f"r >= {_LEAST_CORRELATION:g}, and an affine PSNR above the widefield image's"
+        raise TrainingError("training", found, expected, remedy)
+
+
 def refuse_dead_output(history: list[dict[str, float]]) -> None:
     """Stop a training whose output is no number, is constant, or has stayed empty.
 
@@ -135,6 +155,7 @@ def refuse_dead_output(history: list[dict[str, float]]) -> None:
     if last["val_spread"] < _LEAST_SPREAD:
         found = f"after epoch {last['epoch']:g} its output has one value everywhere"
         raise TrainingError("training", found, "an image with something in it", remedy)
+    _refuse_unlike(history, remedy)
     recent = [row["val_mass"] for row in history[-_DEAD_EPOCHS:]]
     if len(recent) == _DEAD_EPOCHS and max(recent) < _LEAST_MASS:
         found = (

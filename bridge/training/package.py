@@ -32,6 +32,8 @@ from bridge.zoo.package import open_package
 
 _LIMIT: Final = 1e-4
 """Greatest difference between weight formats, as part of the output's maximum."""
+_CORE_PX: Final = 56
+"""What a tile keeps beyond the smallest input, when tiles are compared with the whole."""
 _TILED_LIMIT: Final = 5e-5
 """Greatest difference between tiled and whole, in standard deviations of the whole."""
 
@@ -176,13 +178,15 @@ def compare_tiles(package_dir: Path, inputs: NDArray[np.generic]) -> float:
     package = open_package(package_dir)
     name = str(package.description.inputs[0].id)
     least = int(package.description.inputs[0].axes[2].size.min)  # type: ignore[union-attr]
-    repeats = -(-(2 * least + 16) // inputs.shape[2])
-    frames = np.tile(inputs[:2], (1, 1, repeats, repeats))
+    tile = least + _CORE_PX  # the smallest input is little more than its two halos
+    edge = tile + _CORE_PX
+    repeats = [-(-edge // n) for n in inputs.shape[2:]]
+    frames = np.tile(inputs[:2], (1, 1, *repeats))[..., :edge, :edge]
     image = xr.DataArray(frames, dims=("t", "c", "y", "x"))
-    edge = max(frames.shape[2:])
     outputs = []
-    for tile in (-(-edge // 8) * 8, least):
-        settings = Settings(tile=tile, engine="onnxruntime", device="cpu")
+    for chosen in (-(-edge // 8) * 8, tile):
+        # One thread: two that wait for each other on a busy machine are many times slower.
+        settings = Settings(tile=chosen, engine="onnxruntime", device="cpu", threads=1)
         images, _ = predict_arrays(package, {name: image}, settings)
         outputs.append(next(iter(images.values())).astype(np.float64))
     whole, tiled = outputs

@@ -18,6 +18,7 @@ from torch import Tensor
 from bridge.errors import RecipeError
 from bridge.restoration.exposure import CleanPair, PairConditions, draw_clean_pair, expose
 from bridge.restoration.pair_folder import PairField, PairFolder, open_pairs
+from bridge.restoration.signal import places_with_signal
 from bridge.training.batches import ImagePairs, Source, Sources, seed_of
 from bridge.training.kind import stretch
 from bridge.training.recipe import Recipe
@@ -141,8 +142,6 @@ class FolderPairs:
         percent: tuple[float, float] | None,
         turn: bool,
     ) -> None:
-        from bridge.restoration.pairs import places_with_signal  # noqa: PLC0415
-
         if not fields:
             raise RecipeError("data.folder", "no field is left to learn from or to judge by")
         self._images = [read_pair(field, percent) for field in fields]
@@ -150,7 +149,7 @@ class FolderPairs:
         if patch_px > least_px:
             raise RecipeError("data.patch_px", f"{patch_px} px", f"at most a field, {least_px} px")
         self._places = [
-            places_with_signal(target, patch_px * scale).ravel().cumsum()
+            places_with_signal(target, patch_px * scale, step_px=scale).ravel().cumsum()
             for _, target in self._images
         ]
         self._scale, self.patch_px, self._turn = scale, patch_px, turn
@@ -169,13 +168,11 @@ class FolderPairs:
 
     def _corner(self, number: int, rng: np.random.Generator) -> tuple[int, int]:
         """Draw a patch's top left corner, in input pixels."""
-        image, target = self._images[number]
         weights = self._places[number]
         place = int(np.searchsorted(weights, rng.random() * weights[-1], side="right"))
-        n_columns = target.shape[1] - self.patch_px * self._scale + 1
+        n_columns = self._images[number][0].shape[1] - self.patch_px + 1
         top, left = divmod(min(place, len(weights) - 1), n_columns)
-        highest = [edge - self.patch_px for edge in image.shape]
-        return min(top // self._scale, highest[0]), min(left // self._scale, highest[1])
+        return top, left
 
 
 def read_pair(

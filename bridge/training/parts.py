@@ -94,12 +94,63 @@ class PairsData(Part):
     """Patches that every epoch is judged by."""
 
 
+class DegradedData(Part):
+    """Sharp images, and what a worse microscope would have shown of them."""
+
+    kind: Literal["degraded"]
+    """Images that are degraded by the kernel between two PSFs."""
+    folder: Path | None = None
+    """Folder of sharp (confocal) images; none simulates centrioles."""
+    preset: str = "widefield-confocal"
+    """Conditions of the simulation to start from."""
+    simulation: dict[str, JsonValue] = {}
+    """Conditions that differ from the preset's."""
+    fields: Annotated[int, Field(ge=3, le=100_000)] = 60
+    """Fields that are simulated to learn from."""
+    widefield_fwhm_nm: _Positive = 320.0
+    """Width of the PSF that is mimicked, in nm."""
+    confocal_fwhm_nm: _Positive = 200.0
+    """Width of the sharp images' PSF, in nm."""
+    degradation: dict[str, JsonValue] = {}
+    """What is added beside the blur: photons, background, read_noise, spots_per_px ..."""
+    radius_nm: _NotNegative = 250.0
+    """Radius of the structures that patches are cut around; 0 cuts them anywhere."""
+    patch_px: Annotated[int, Field(ge=8, le=1024)] = 48
+    """Edge of a training patch, in pixels of the degraded image."""
+    validation_patches: Annotated[int, Field(ge=2, le=4096)] = 32
+    """Patches that every epoch is judged by."""
+
+
+class StormData(Part):
+    """Widefield images and STORM images of the same fields, on one grid."""
+
+    kind: Literal["storm"]
+    """Widefield images with sparse and dense STORM images."""
+    folder: Path | None = None
+    """Folder as ``zoobridge pairs --kind xmicroscopy`` makes it; none simulates microtubules."""
+    simulation: dict[str, JsonValue] = {}
+    """Conditions that differ from the simulation's own."""
+    fields: Annotated[int, Field(ge=2, le=10_000)] = 40
+    """Fields that are simulated to learn from; renderings, noise and place are drawn afresh."""
+    floor: _NotNegative | None = None
+    """Added to each widefield image's range when it is stretched, in its own units, so that noise
+    without a structure isn't stretched to full contrast; none takes a quarter of the training
+    images' median range."""
+    patch_px: Annotated[int, Field(ge=16, le=2048)] = 256
+    """Edge of a training patch."""
+    validation_patches: Annotated[int, Field(ge=2, le=4096)] = 8
+    """Patches that every epoch is judged by."""
+
+
 DataPart = Annotated[
-    Annotated[SmlmData, Tag("smlm")] | Annotated[PairsData, Tag("pairs")],
+    Annotated[SmlmData, Tag("smlm")]
+    | Annotated[PairsData, Tag("pairs")]
+    | Annotated[DegradedData, Tag("degraded")]
+    | Annotated[StormData, Tag("storm")],
     Discriminator(
         lambda part: kind_of(part, "smlm"),
         custom_error_type="kind",
-        custom_error_message="kind is smlm or pairs",
+        custom_error_message="kind is smlm, pairs, degraded or storm",
     ),
 ]
 """What a network learns from; told apart by its ``kind``."""
@@ -186,6 +237,10 @@ class AdversarialPart(RegressionPart):
     """First part of the training, without the second network."""
     adversarial: _NotNegative = 1e-2
     """Weight of the second network's judgement; it rises over a tenth of the steps."""
+    gan: Literal["hinge", "bce"] = "hinge"
+    """How verdicts are judged: hinge loss, or cross-entropy of their sigmoid."""
+    discriminator_every: Annotated[int, Field(ge=1, le=1000)] = 1
+    """The second network learns in every so manyth step."""
     perceptual: _NotNegative = 0.0
     """Weight of the distance of VGG19's features; needs ``vgg_weights``."""
     vgg_weights: Path | None = None
@@ -198,6 +253,45 @@ class AdversarialPart(RegressionPart):
         if self.perceptual and self.vgg_weights is None:
             raise ValueError("perceptual needs vgg_weights, torchvision's file of VGG19's weights")
         return self
+
+
+class UrNetPart(AdversarialPart):
+    """The output is a mimic of a sparse STORM image, made of a widefield image on its grid.
+
+    The loss is the published one divided by ``lambda_``, which leaves Adam's steps as they are:
+    L1 + (1 - MS-SSIM) + adversarial / lambda_ * judgement.
+    """
+
+    kind: Literal["ur_net"]  # type: ignore[assignment]
+    """A mimic of a sparse STORM image from a widefield image."""
+    upscaling: Literal[1] = 1  # type: ignore[assignment]
+    """Both images are on one grid."""
+    scaling: Literal["stretch"] = "stretch"  # type: ignore[assignment]
+    """Each whole widefield image is stretched by its own percentiles."""
+    stretch_percent: tuple[_Share100, _Share100] = (0.1, 99.9)
+    """The percentiles of a widefield image that become 0 and about 1."""
+    ms_ssim: _NotNegative = 1.0
+    """Weight of 1 - multi-scale SSIM."""
+    finish_share: _Share = 0.0
+    """Last part of the training, with 0.84 (1 - MS-SSIM) + 0.16 L1 instead."""
+    adversarial: _NotNegative = 0.0
+    """Weight of the second network's judgement beside ``lambda_``: 1 as published, 0 leaves it
+    out, which takes a third less time and gives the same figures."""
+    lambda_: _Positive = 5000.0
+    """Weight of L1 and 1 - MS-SSIM beside the judgement."""
+    gan: Literal["hinge", "bce"] = "bce"
+    """How verdicts are judged."""
+
+
+class XNetPart(UrNetPart):
+    """The outputs are dense STORM images, of a widefield image and UR-Net-8's mimic together."""
+
+    kind: Literal["xnet"]  # type: ignore[assignment]
+    """Three dense STORM images from a widefield image and a mimic of a sparse one."""
+    start_ur: Path | None = None
+    """Run or package of the trained UR-Net-8 that makes the mimics."""
+    lambda_: _Positive = 1000.0
+    """Weight of L1 and 1 - MS-SSIM beside the judgement."""
 
 
 class DiffusionPart(Part):
@@ -225,11 +319,15 @@ TaskPart = Annotated[
     | Annotated[LocalizationPart, Tag("localization")]
     | Annotated[RegressionPart, Tag("regression")]
     | Annotated[AdversarialPart, Tag("adversarial")]
-    | Annotated[DiffusionPart, Tag("diffusion")],
+    | Annotated[DiffusionPart, Tag("diffusion")]
+    | Annotated[UrNetPart, Tag("ur_net")]
+    | Annotated[XNetPart, Tag("xnet")],
     Discriminator(
         kind_of,
         custom_error_type="kind",
-        custom_error_message="kind is heatmap, localization, regression, adversarial or diffusion",
+        custom_error_message=(
+            "kind is heatmap, localization, regression, adversarial, diffusion, ur_net or xnet"
+        ),
     ),
 ]
 """What a network's output means; told apart by its ``kind``."""
@@ -249,7 +347,9 @@ class FitPart(Part):
     learning_rate: _Positive = 4e-3
     """Highest learning rate."""
     optimizer: Literal["adamw", "adam"] = "adamw"
-    """AdamW (betas 0.9 and 0.99) or Adam with its own defaults."""
+    """AdamW (beta 2 is 0.99) or Adam (beta 2 is 0.999)."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Share of the earlier gradients in a step (beta 1)."""
     weight_decay: _NotNegative = 0.01
     """Weight decay."""
     schedule: Literal["one-cycle", "constant"] = "one-cycle"

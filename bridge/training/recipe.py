@@ -26,10 +26,12 @@ from pydantic_core import ErrorDetails
 
 from bridge.errors import RecipeError
 from bridge.restoration.exposure import PairConditions
+from bridge.restoration.storm_fields import StormConditions
 from bridge.smlm.patches import PatchConditions
 from bridge.training.parts import (
     AdversarialPart,
     DataPart,
+    DegradedData,
     FitPart,
     HeatmapPart,
     NetworkPart,
@@ -37,11 +39,23 @@ from bridge.training.parts import (
     PairsData,
     Part,
     SmlmData,
+    StormData,
     TaskPart,
+    XNetPart,
     kind_of,
 )
 
-_KINDS = {"smlm", "pairs", "heatmap", "localization", "regression", "adversarial", "diffusion"}
+_DATA_OF = {
+    "heatmap": ("smlm",),
+    "localization": ("smlm",),
+    "regression": ("pairs", "degraded"),
+    "adversarial": ("pairs", "degraded"),
+    "diffusion": ("pairs", "degraded"),
+    "ur_net": ("storm",),
+    "xnet": ("storm",),
+}
+"""Kinds of data that each kind of task learns from."""
+_KINDS = {*_DATA_OF, *(kind for kinds in _DATA_OF.values() for kind in kinds)}
 
 
 class Recipe(Part):
@@ -75,6 +89,32 @@ class Recipe(Part):
         return self.data
 
     @property
+    def degraded(self) -> DegradedData:
+        """The data, of a task that learns from images and what degrading makes of them."""
+        if not isinstance(self.data, DegradedData):
+            raise RecipeError("data.kind", self.data.kind, "degraded", "Correct the recipe.")
+        return self.data
+
+    @property
+    def degraded_conditions(self) -> PairConditions:
+        """Which sharp images are simulated; their PSFs are those that the data name."""
+        data = self.degraded
+        preset = PairConditions.presets()[data.preset].model_dump()
+        widths = {
+            "input_fwhm_nm": data.widefield_fwhm_nm,
+            "target_fwhm_nm": data.confocal_fwhm_nm,
+            "scale": self.task.upscaling,
+        }
+        return PairConditions.model_validate({**_merge(preset, data.simulation), **widths})
+
+    @property
+    def storm(self) -> StormData:
+        """The data, of a task that learns from widefield and STORM images."""
+        if not isinstance(self.data, StormData):
+            raise RecipeError("data.kind", self.data.kind, "storm", "Correct the recipe.")
+        return self.data
+
+    @property
     def conditions(self) -> PatchConditions | None:
         """Which patches are simulated; none where the network learns from something else."""
         data = self.data
@@ -91,18 +131,30 @@ class Recipe(Part):
         preset = PairConditions.presets()[data.preset].model_dump()
         return PairConditions.model_validate(_merge(preset, data.simulation))
 
+    @property
+    def storm_conditions(self) -> StormConditions:
+        """Which microtubules are simulated, where the images don't come from a folder."""
+        return StormConditions.model_validate(self.storm.simulation)
+
     @model_validator(mode="after")
     def _check_data(self) -> Self:
-        expected = "smlm" if self.task.kind in {"heatmap", "localization"} else "pairs"
-        if self.data.kind != expected:
+        expected = _DATA_OF[self.task.kind]
+        if self.data.kind not in expected:
             raise ValueError(
-                f"a task of the kind {self.task.kind} needs data of the kind {expected}"
+                f"a task of the kind {self.task.kind} needs data of the kind "
+                + " or ".join(expected)
             )
         model: type[BaseModel] = PatchConditions
         try:
             if isinstance(self.data, PairsData):
                 model = PairConditions
                 self._check_pairs(self.data)
+            elif isinstance(self.data, DegradedData):
+                model = PairConditions
+                self._check_degraded(self.data)
+            elif isinstance(self.data, StormData):
+                model = StormConditions
+                _ = self.storm_conditions
             else:
                 self._check_movies(self.data)
         except ValidationError as error:
@@ -125,6 +177,17 @@ class Recipe(Part):
                 "data.like_stack instead of data.movies"
             )
         _ = self.conditions
+
+    def _check_degraded(self, data: DegradedData) -> None:
+        known = PairConditions.presets()
+        if data.preset not in known:
+            raise ValueError(f"data.preset {data.preset!r} is none of {', '.join(known)}")
+        if getattr(self.task, "scaling", "") != "stretch":
+            raise ValueError(
+                "data of the kind degraded need task.scaling: stretch, as real widefield images "
+                "have an exposure of their own"
+            )
+        _ = self.degraded_conditions
 
     def _check_pairs(self, data: PairsData) -> None:
         known = PairConditions.presets()
@@ -234,7 +297,7 @@ def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
 
     changes: dict[str, Any] = {"network": network(recipe.network)}
     data, task = recipe.data, recipe.task
-    if isinstance(data, PairsData):
+    if isinstance(data, PairsData | DegradedData | StormData):
         changes["data"] = data.model_copy(update={"folder": absolute(data.folder)})
     else:
         movies = [
@@ -245,7 +308,9 @@ def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
         changes["data"] = data.model_copy(update={"movies": movies, **likes})
     if isinstance(task, AdversarialPart):
         files = {"start": absolute(task.start), "vgg_weights": absolute(task.vgg_weights)}
-        update = {"discriminator": network(task.discriminator), **files}
+        update: dict[str, Any] = {"discriminator": network(task.discriminator), **files}
+        if isinstance(task, XNetPart):
+            update["start_ur"] = absolute(task.start_ur)
         changes["task"] = task.model_copy(update=update)
     return recipe.model_copy(update=changes)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from bridge.errors import TrainingError
 from bridge.images.preview import save_picture
 from bridge.training.batches import ImagePairs, Sources
+from bridge.training.degraded_sources import open_degraded
 from bridge.training.kind import (
     About,
     Arrays,
@@ -44,7 +45,7 @@ _SCALING_PATCHES: Final = 128
 _SCALING_KEY: Final = 1_000_033
 _LEAST_RANGE: Final = 1e-9
 _REACH_SEED: Final = 11
-_REACH_LIMIT: Final = 1e-6
+_REACH_LIMIT: Final = 3e-6
 _FURTHEST_PX: Final = 256
 _NOISE_SEED: Final = 1
 
@@ -55,7 +56,9 @@ class RegressionKind(Kind):
     task: ClassVar[type[TrainingTask]] = RegressionTask
 
     def open_sources(self, recipe: Recipe, *, stride: int) -> Sources:
-        """Open a folder of pairs, or simulate them."""
+        """Open a folder of pairs, or of sharp images to degrade, or simulate them."""
+        if recipe.data.kind == "degraded":
+            return open_degraded(recipe, stride=stride)
         return open_pair_sources(recipe, stride=stride)
 
     def measure_scaling(self, recipe: Recipe, sources: Sources) -> Scaling:
@@ -173,7 +176,8 @@ class RegressionKind(Kind):
         opened = pairs_of(sources)
         if opened.conditions is not None:
             return opened.conditions.model_dump(mode="json")
-        assert opened.folder is not None
+        if opened.folder is None:
+            return {"images": "sharp ones of the user's own, degraded"}
         return {"fields": len(opened.folder.fields), "scale": opened.folder.scale}
 
     def examples(self, recipe: Recipe, sources: Sources, least_px: int) -> Arrays:
@@ -208,7 +212,7 @@ class RegressionKind(Kind):
     def measure_radius_px(self, task: TrainingTask) -> int:
         """Measure with the trained weights how far a change is seen at all.
 
-        What changes less than a millionth of the output's spread is rounding; a norm over
+        What changes less than some millionths of the output's spread is rounding; a norm over
         channels, and a sampler's many steps, have no reach that could be told from layers alone.
         """
         recipe, network = task.recipe, task.network.cpu().eval()

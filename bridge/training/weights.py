@@ -74,19 +74,22 @@ def write_weights(
         step = stride * example.shape[2] // examples[0].shape[2]
         shapes.append({0: batch, 2: step * free[0], 3: step * free[1]})
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which we don't
-    torch.onnx.export(
-        network,
-        # A batch of 1 would be frozen.
-        tuple(torch.from_numpy(np.repeat(example[:1], 2, axis=0)) for example in examples),
-        str(path),
-        dynamo=True,
-        external_data=False,
-        opset_version=OPSET,
-        input_names=list(input_names),
-        output_names=list(output_names),
-        dynamic_shapes=shapes,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        # Of two inputs, the sizes of one say those of the other: so it is meant.
+        warnings.filterwarnings("ignore", "# The axis name", UserWarning)
+        torch.onnx.export(
+            network,
+            # A batch of 1 would be frozen.
+            tuple(torch.from_numpy(np.repeat(example[:1], 2, axis=0)) for example in examples),
+            str(path),
+            dynamo=True,
+            external_data=False,
+            opset_version=OPSET,
+            input_names=list(input_names),
+            output_names=list(output_names),
+            dynamic_shapes=shapes,
+            verbose=False,
+        )
     graph = onnx.load(path)
     graph.ir_version = _IR_VERSION
     graph.doc_string = ""

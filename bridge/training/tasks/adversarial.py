@@ -6,7 +6,7 @@ same training step and kept in the same checkpoint. So a step of the training st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
@@ -28,7 +28,7 @@ _KEY: Final = "discriminator_optimizer"
 
 
 class AdversarialTask(RegressionTask):
-    """A generator with a discriminator that sees the input beside the image; hinge loss.
+    """A generator with a discriminator that sees the input beside the image.
 
     The discriminator: Isola et al., "Image-to-image translation with conditional adversarial
     networks", CVPR 2017, with the spectral norm and the hinge loss of Miyato et al., ICLR 2018.
@@ -43,7 +43,9 @@ class AdversarialTask(RegressionTask):
     def __init__(self, *arguments: Any, **sources: Any) -> None:
         super().__init__(*arguments, **sources)
         part = self.adversarial_part
-        self.discriminator = build_network(part.discriminator)
+        self.discriminator: nn.Module | None = None
+        if part.adversarial:
+            self.discriminator = build_network(part.discriminator)
         self.features: nn.Module | None = None
         if part.perceptual:
             assert part.vgg_weights is not None
@@ -59,8 +61,29 @@ class AdversarialTask(RegressionTask):
         assert isinstance(self.recipe.task, AdversarialPart)
         return self.recipe.task
 
+    @property
+    def judgement_weight(self) -> float:
+        """Weight of the discriminator's judgement beside the other losses."""
+        return self.adversarial_part.adversarial
+
+    def images_of(self, inputs: Tensor) -> Sequence[Tensor]:
+        """Give all images that the network makes, each (b, c, Y, X)."""
+        return [self.restore(inputs)]
+
+    def condition_of(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Give what the discriminator sees beside an image, on the targets' grid."""
+        return nn.functional.interpolate(inputs.float(), targets.shape[-2:])
+
+    def judge(self, condition: Tensor, image: Tensor) -> Tensor:
+        """Ask the discriminator whether an image is a target."""
+        assert self.discriminator is not None
+        verdict: Tensor = self.discriminator(torch.cat([condition, image], dim=1))
+        return verdict
+
     def configure_optimizers(self) -> Any:
         """Give the generator's optimizer, and make the discriminator's."""
+        if self.discriminator is None:
+            return super().configure_optimizers()
         rate = self.adversarial_part.discriminator_learning_rate
         self._optimizer = torch.optim.Adam(self.discriminator.parameters(), rate, betas=(0.5, 0.99))
         if self._kept is not None:
@@ -82,36 +105,38 @@ class AdversarialTask(RegressionTask):
         """Compare output and target, and ask the discriminator, which learns first."""
         part = self.adversarial_part
         inputs, targets = self.scaled(batch)
-        restored = self.restore(inputs).float()
-        loss: Tensor = self.loss(restored, targets, share_done)
+        images = [image.float() for image in self.images_of(inputs)]
+        loss = torch.stack([self.loss(image, targets, share_done) for image in images]).sum()
         if self.features is not None:
-            loss = loss + part.perceptual * self.features(restored, targets)
-        weight = part.adversarial * self.ramp(share_done)
-        if not weight:
+            loss = loss + part.perceptual * sum(self.features(one, targets) for one in images)
+        weight = self.judgement_weight * self.ramp(share_done)
+        if not weight or self.discriminator is None:
             return loss
-        enlarged = nn.functional.interpolate(inputs.float(), restored.shape[-2:])
-        if self._optimizer is not None:
-            self._teach(enlarged, restored.detach(), targets)
+        condition = self.condition_of(inputs, targets)
+        if self._optimizer is not None and self.global_step % part.discriminator_every == 0:
+            self._teach(condition, [image.detach() for image in images], targets)
         self.discriminator.requires_grad_(False)
-        verdict = self.discriminator(torch.cat([enlarged, restored], dim=1))  # (b, 1, v, v)
+        verdicts = [self.judge(condition, image) for image in images]
         self.discriminator.requires_grad_(True)
-        convinced: Tensor = verdict.mean()
-        return loss - weight * convinced
+        if part.gan == "bce":
+            doubted = [nn.functional.softplus(-verdict).mean() for verdict in verdicts]
+        else:
+            doubted = [-verdict.mean() for verdict in verdicts]
+        return loss + weight * torch.stack(doubted).sum()
 
     def ramp(self, share_done: float) -> float:
         """Give the part of the adversarial weight: 0 while warming up, then up to 1."""
         since = share_done - self.adversarial_part.warm_up_share
         return min(max(since / _RAMP_SHARE, 0.0), 1.0)
 
-    def _teach(self, inputs: Tensor, restored: Tensor, targets: Tensor) -> None:
+    def _teach(self, condition: Tensor, images: Sequence[Tensor], targets: Tensor) -> None:
         """Step the discriminator once."""
         assert self._optimizer is not None
+        rise = nn.functional.softplus if self.adversarial_part.gan == "bce" else _hinge
         with torch.enable_grad():
-            true, made = (
-                self.discriminator(torch.cat([inputs, image], dim=1))
-                for image in (targets, restored)
-            )
-            loss = nn.functional.relu(1 - true).mean() + nn.functional.relu(1 + made).mean()
+            true = self.judge(condition, targets)
+            made = torch.stack([self.judge(condition, image) for image in images])
+            loss = rise(-true).mean() + rise(made).mean()
             self._optimizer.zero_grad()
             torch.autograd.backward(loss)
             self._optimizer.step()
@@ -125,15 +150,22 @@ class AdversarialTask(RegressionTask):
 
     def doubts(self, figures: Mapping[str, float]) -> list[str]:
         """Say when one of the two has won."""
-        said = super().doubts(figures)
+        return super().doubts(figures) + self.collapse(figures)
+
+    def collapse(self, figures: Mapping[str, float]) -> list[str]:
+        """Say when the discriminator is always right."""
         right = figures["val_discriminator"]
-        if right > _WON:
-            said.append(
-                f"The discriminator is right in {right:.0%} of the cases: it has won, and the "
-                "generator learns nothing from it. Lower task.discriminator_learning_rate, or "
-                "raise task.adversarial."
-            )
-        return said
+        if right <= _WON:
+            return []
+        return [
+            f"The discriminator is right in {right:.0%} of the cases: it has won, and the "
+            "generator learns nothing from it. Lower task.discriminator_learning_rate, or "
+            "raise task.adversarial."
+        ]
+
+
+def _hinge(verdicts: Tensor) -> Tensor:
+    return nn.functional.relu(1 + verdicts)
 
 
 def load_start(network: nn.Module, path: Path) -> None:

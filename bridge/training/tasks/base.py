@@ -40,6 +40,8 @@ class Scaling(NamedTuple):
     """Value of the target that the network calls 0."""
     target_std: float = 1.0
     """Difference of the target that the network calls 1."""
+    floor: float = 0.0
+    """Added to each image's range when it is stretched, in its own units."""
 
 
 def measure_scaling(source: Source, *, seed: int, n_patches: int = 128) -> Scaling:
@@ -210,11 +212,17 @@ class TrainingTask(lightning.LightningModule):
         optimizer: torch.optim.Optimizer
         if fit.optimizer == "adamw":
             optimizer = torch.optim.AdamW(
-                parameters, fit.learning_rate, betas=(0.9, 0.99), weight_decay=fit.weight_decay
+                parameters,
+                fit.learning_rate,
+                betas=(fit.momentum, 0.99),
+                weight_decay=fit.weight_decay,
             )
         else:
             optimizer = torch.optim.Adam(
-                parameters, fit.learning_rate, weight_decay=fit.weight_decay
+                parameters,
+                fit.learning_rate,
+                betas=(fit.momentum, 0.999),
+                weight_decay=fit.weight_decay,
             )
         if fit.schedule == "constant":
             return optimizer
