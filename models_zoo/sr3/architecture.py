@@ -43,9 +43,9 @@ class _Attention(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         b, w, y, x = features.shape
         asked = self.ask(self.norm(features)).flatten(2).transpose(1, 2)  # (b, y x, 3 w)
-        query, key, value = asked.chunk(3, dim=2)  # 3 times (b, y x, w)
-        found = nn.functional.scaled_dot_product_attention(query, key, value)  # (b, y x, w)
-        return features + self.answer(found.transpose(1, 2).reshape(b, w, y, x))  # (b, w, y, x)
+        query, key, value = asked[:, None].chunk(3, dim=3)  # 3 times (b, 1, y x, w), for ONNX
+        found = nn.functional.scaled_dot_product_attention(query, key, value)  # (b, 1, y x, w)
+        return features + self.answer(found.transpose(2, 3).reshape(b, w, y, x))  # (b, w, y, x)
 
 
 class _Block(nn.Module):
