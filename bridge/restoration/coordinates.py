@@ -123,16 +123,19 @@ def plane_name(image: str, *, t: int, c: int, z: int) -> str:
     return f"{image}_t{t:04d}_c{c:02d}_z{z:04d}"
 
 
+def parse_plane_names(table: pd.DataFrame) -> pd.DataFrame:
+    """Take images named by :func:`plane_name` apart, into ``image``, ``t``, ``c`` and ``z``."""
+    matches = [_PLANE.match(str(name)) for name in table["image"]]
+    columns: dict[str, list[str] | list[int]] = {
+        "image": [m["image"] if m else n for m, n in zip(matches, table["image"], strict=True)]
+    }
+    for axis in ("t", "c", "z"):
+        columns[axis] = [int(m[axis]) if m else 1 for m in matches]
+    return table.assign(**columns)
+
+
 def _from_topaz(table: pd.DataFrame, what: str) -> pd.DataFrame:
-    rows = []
-    for name in table["image_name"]:
-        plane = _PLANE.match(name)
-        rows.append(
-            (plane["image"], int(plane["t"]), int(plane["c"]), int(plane["z"]))
-            if plane
-            else (name, 1, 1, 1)
-        )
-    found = pd.DataFrame(rows, columns=["image", "t", "c", "z"])
+    found = parse_plane_names(pd.DataFrame({"image": table["image_name"]}))
     for axis in ("x", "y"):
         found[f"{axis}_px"] = _numbers(table, f"{axis}_coord", what) + 0.5
     found["score"] = _numbers(table, "score", what) if "score" in table else np.nan

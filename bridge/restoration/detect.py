@@ -5,7 +5,7 @@ of Computer Vision 30, 79 (1998)). A score is the response over the noise of the
 so a threshold means the same in every image. A second, wider Laplacian tells a blob's own size, by
 which specks as small as the PSF are left out::
 
-    radius        0.8 x                          1 x
+    radius        0.85 x                         1 x
                    |                              |
     speck: out     |  structure looked for: in    |  wider ones: in
 """
@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.optimize import brentq
 from skimage.feature import peak_local_max
 
 from bridge.errors import ImageError, InputError
+from bridge.restoration.blur import blob_responses
 
 Slices = Literal["each", "projection"]
 
@@ -31,12 +31,13 @@ PLACE_COLUMNS: tuple[str, ...] = ("image", "t", "c", "z", "x_px", "y_px", "score
 """Columns of a table of places; t, c and z count from 1, x and y from the outer corner of the top
 left pixel; nm columns are added where the pixel size is known."""
 
-_WIDER = 2.2  # the second Laplacian's sigma over the first one's
+_WIDER = 3.0  # the second Laplacian's sigma over the first one's
 _MOST_RADII = 8.0  # sizes beyond are not told apart
 _FALSE_PER_PLANE = 0.05
 _QUIET = 1e-3  # noise is taken to be at least this part of the largest response
 _MAD_TO_SD = 1.4826
 _LEAST_RADIUS_PX = 1.0
+_TINY = 1e-300
 
 
 def find_places(
@@ -45,7 +46,7 @@ def find_places(
     radius_px: float,
     threshold: float | None = None,
     min_distance_px: float | None = None,
-    least_size: float = 0.8,
+    least_size: float = 0.85,
     slices: Slices = "each",
     name: str = "",
 ) -> pd.DataFrame:
@@ -155,15 +156,15 @@ def find_spots(
     values = np.asarray(plane, np.float64)
     sigma_px = radius_px / math.sqrt(2)
     least = automatic_threshold(values.shape, radius_px) if threshold is None else threshold
-    response = _response(values, sigma_px)
-    scores = response / _noise(response)
+    response, wider = blob_responses(values, (sigma_px, _WIDER * sigma_px))
+    scores = response / (_noise(response) * edge_noise(values.shape, sigma_px))
     spacing = max(1, int(radius_px if min_distance_px is None else min_distance_px))
     peaks = peak_local_max(  # type: ignore[no-untyped-call]
         scores, min_distance=spacing, threshold_abs=0.0, exclude_border=False, p_norm=2
     )
     rows, columns = peaks[:, 0], peaks[:, 1]
-    wider = _response(values, _WIDER * sigma_px)[rows, columns]
-    sizes = _sizes(wider / np.maximum(response[rows, columns], np.finfo(float).tiny))
+    top = np.maximum(response[rows, columns], np.finfo(float).tiny)
+    sizes = _sizes(wider[rows, columns] / top)
     dy, dx = _beside(scores, rows, columns)
     found = pd.DataFrame(
         {
@@ -201,16 +202,36 @@ def automatic_threshold(shape: tuple[int, ...], radius_px: float) -> float:
     return float(brentq(lambda u: math.log(u) - u**2 / 2 - share, 1.0, 100.0))
 
 
-def _response(values: NDArray[np.float64], sigma_px: float) -> NDArray[np.float64]:
-    """Give the Laplacian of a Gaussian, normalised for scale; blobs are positive."""
-    laplacian: NDArray[np.float64] = ndimage.gaussian_laplace(values, sigma_px, mode="reflect")
-    return -(sigma_px**2) * laplacian
+def edge_noise(shape: tuple[int, ...], sigma_px: float) -> NDArray[np.float64]:
+    """Give how much noisier responses are near the edges, where the plane meets its mirror image.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        The plane's (y, x), in pixels.
+    sigma_px : float
+        Of the Laplacian of a Gaussian, in pixels.
+
+    Returns
+    -------
+    ndarray, axes (y, x)
+        Standard deviation over that far from the edges: 1 there, 1.4 at an edge, 2 in a corner.
+    """
+    # Noise is correlated with its image twice as far away as the edge; over white noise the
+    # correlation is Laguerre's (1 - 2 s + s^2 / 2) exp(-s) of s = distance^2 / (4 sigma^2).
+    places = [np.arange(n) + 0.5 for n in shape]
+    squares = [(np.minimum(p, n - p) / sigma_px) ** 2 for p, n in zip(places, shape, strict=True)]
+    apart_y, apart_x = squares[0][:, None], squares[1][None, :]
+    variance = 1 + sum(
+        (1 - 2 * s + s**2 / 2) * np.exp(-s) for s in (apart_y, apart_x, apart_y + apart_x)
+    )
+    return np.sqrt(np.broadcast_to(variance, shape))
 
 
 def _noise(response: NDArray[np.float64]) -> float:
     """Give the responses' standard deviation without outliers; above 0 for images without noise."""
     deviation = _MAD_TO_SD * float(np.median(np.abs(response - np.median(response))))
-    return max(deviation, _QUIET * float(np.abs(response).max()), np.finfo(float).tiny)
+    return max(deviation, _QUIET * float(np.abs(response).max()), _TINY)
 
 
 def _sizes(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
