@@ -45,8 +45,8 @@ class Pairs(Job):
     """Folder of sharp images of the same places, of equal names or with one word changed."""
     kind: Literal["pairs", "xmicroscopy"] = "pairs"
     """What is made: pairs, or triples for X-Microscopy."""
-    simulate: Literal["none", "confocal-sted", "widefield-confocal"] = "none"
-    """Simulate pairs instead of reading them."""
+    simulate: Literal["none", "confocal-sted", "widefield-confocal", "widefield-storm"] = "none"
+    """Simulate instead of reading files; widefield-storm is for kind xmicroscopy."""
     fields: Annotated[int, Field(ge=1, le=100_000)] = 40
     """How many fields to simulate."""
     structure: str = ""
@@ -88,7 +88,7 @@ class Pairs(Job):
         """Match, register, judge, split, and write the folder with its page."""
         self._check()
         if self.kind == "xmicroscopy":
-            from bridge.jobs.storm_fields import make_storm_fields
+            from bridge.jobs.storm_triples import make_storm_fields
 
             return make_storm_fields(self, progress)
         return self._simulate(progress) if self.simulate != "none" else self._read(progress)
@@ -105,6 +105,8 @@ class Pairs(Job):
             raise InputError(
                 what, "table and widefield are for kind xmicroscopy", "", "Give --kind xmicroscopy."
             )
+        if self.simulate == "widefield-storm":
+            raise InputError(what, "widefield-storm makes no pairs", "", "Give --kind xmicroscopy.")
         if is_read == (self.simulate != "none"):
             found = "both files and a simulation are asked for" if is_read else "there is no input"
             raise InputError(

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.errors import ImageError, InputError
-from bridge.images.read import IMAGE_ENDINGS, find_images
+from bridge.errors import InputError
+from bridge.images.read import IMAGE_ENDINGS
 
 _BETWEEN = re.compile(r"[_\-\s.]+")
 
@@ -40,13 +40,18 @@ class Matches:
     alone: tuple[Path, ...]
 
 
-def match_files(*folders: str | Path) -> Matches:
+def match_files(
+    *folders: str | Path, endings: Sequence[tuple[str, ...] | None] | None = None
+) -> Matches:
     """Match the images of two or more folders by name.
 
     Parameters
     ----------
     *folders : str or Path
         Folders, each with images right in it or in sub-folders of equal names; or single files.
+
+    endings : sequence of (tuple of str or None), optional
+        Endings of each folder's files, where they aren't images.
 
     Returns
     -------
@@ -64,7 +69,8 @@ def match_files(*folders: str | Path) -> Matches:
         raise InputError(
             str(places[0]), "it is given as input and as target", "two different folders"
         )
-    listed = [_list_images(place) for place in places]
+    kinds = endings or (None,) * len(places)
+    listed = [_list_files(p, e or IMAGE_ENDINGS) for p, e in zip(places, kinds, strict=True)]
     structures = sorted(set().union(*listed))
     found: list[Match] = []
     alone: list[Path] = []
@@ -87,26 +93,23 @@ def match_files(*folders: str | Path) -> Matches:
     return Matches(tuple(found), tuple(alone))
 
 
-def _list_images(place: Path) -> dict[str, list[Path]]:
-    """List images by their sub-folder."""
+def _list_files(place: Path, endings: tuple[str, ...]) -> dict[str, list[Path]]:
+    """List files by their sub-folder."""
     if place.is_file():
         return {"": [place]}
     if not place.is_dir():
         raise InputError(str(place), "there is no such folder", "a folder of images")
     listed: dict[str, list[Path]] = {}
-    for structure, folder in [("", place)] + [
-        (p.name, p) for p in sorted(place.iterdir()) if p.is_dir() and p.name[0] != "."
-    ]:
-        try:
-            images = [p for p in find_images([folder]) if p.suffix.lower() in IMAGE_ENDINGS]
-        except ImageError:
-            continue
-        listed[structure] = images
+    inside = sorted(p for p in place.rglob("*") if p.suffix.lower() in endings and p.is_file())
+    for path in inside:
+        above = path.relative_to(place).parts
+        if len(above) <= 2 and not any(name.startswith(".") for name in above):
+            listed.setdefault(above[0] if len(above) == 2 else "", []).append(path)
     if not listed:
         raise InputError(
             str(place),
-            "there is no image in it, nor in its sub-folders",
-            f"images ending in {', '.join(IMAGE_ENDINGS)}",
+            "there is no such file in it, nor in its sub-folders",
+            f"files ending in {', '.join(endings)}",
             "Check the folder.",
         )
     return listed
