@@ -186,7 +186,7 @@ class Degrade(Job):
 
         from bridge.images.read import open_image
         from bridge.images.write import ImageWriter
-        from bridge.restoration.kernel import kernel_between
+        from bridge.restoration.kernel import FWHM_PER_SIGMA, kernel_between
 
         image = open_image(source, axes=self.axes or None)
         size_nm = self._pixel_size(image)
@@ -218,7 +218,7 @@ class Degrade(Job):
             "sigma_nm": degradation.sigma_px * size_nm,
             "sigma_px": degradation.sigma_px,
             "sigma_error_nm": kernel.error_nm,
-            "kernel_fwhm_nm": kernel.fwhm_nm,
+            "kernel_fwhm_nm": degradation.sigma_px * size_nm * FWHM_PER_SIGMA,
             "sharp_pixel_size_nm": size_nm,
             "pixel_size_nm": coarse["x"],
             "width": sizes["x"],

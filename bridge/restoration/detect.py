@@ -225,7 +225,8 @@ def edge_noise(shape: tuple[int, ...], sigma_px: float) -> NDArray[np.float64]:
     variance = 1 + sum(
         (1 - 2 * s + s**2 / 2) * np.exp(-s) for s in (apart_y, apart_x, apart_y + apart_x)
     )
-    return np.sqrt(np.broadcast_to(variance, shape))
+    deviation: NDArray[np.float64] = np.sqrt(np.broadcast_to(variance, shape))
+    return deviation
 
 
 def _noise(response: NDArray[np.float64]) -> float:
