@@ -1,0 +1,1 @@
+"""A network for super-resolution that learns against a discriminator."""
