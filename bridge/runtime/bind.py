@@ -13,7 +13,7 @@ from bridge.errors import ImageError
 from bridge.runtime.geometry import TILED_DIMS, Geometry, TensorGeometry, batch_dims
 from bridge.runtime.windows import TensorSource, padding_of
 
-_NM_PER_UNIT = {"nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6, "angstrom": 0.1}
+NM_PER_UNIT = {"nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6, "angstrom": 0.1}
 _PIXEL_SIZE_TOLERANCE = 1.2
 
 
@@ -191,7 +191,7 @@ def _pixel_size_warnings(
     found = []
     for dim, nm in known.items():
         axis = axes.get(dim)
-        unit = _NM_PER_UNIT.get(str(getattr(axis, "unit", None)))
+        unit = NM_PER_UNIT.get(str(getattr(axis, "unit", None)))
         if axis is None or unit is None or dim not in source.tensor.tiled:
             continue
         made_for = float(axis.scale) * unit

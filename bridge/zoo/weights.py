@@ -56,6 +56,17 @@ def load_torch(
     return network.eval().float().cpu()
 
 
+def read_stored(package: Package) -> dict[str, torch.Tensor]:
+    """Read the tensors of a package's state dict as they are stored, by name.
+
+    Raises
+    ------
+    PackageError
+        There is no usable state dict, or it holds more than tensors.
+    """
+    return _read_state(package, package.weights_file("pytorch_state_dict"))
+
+
 def count_parameters(package: Package) -> int | None:
     """Count what a network has learned, without running any of its code.
 
