@@ -25,6 +25,7 @@ SHIPPED = {
     "sr3": "sr3",
     "dfcan": "dfcan",
     "centriole-unet": "centriole_unet",
+    "ur-net-8": "ur_net_8",
 }
 """Recipes that come with zoobridge: name to folder, or file, in ``models_zoo``."""
 

@@ -66,7 +66,7 @@ def _filaments(edge_px: int, pixel_size_nm: float, rng: np.random.Generator) -> 
     area_um2 = (edge_px * pixel_size_nm) ** 2 / _UM2
     image = np.zeros((edge_px, edge_px), np.float32)
     for _ in range(max(2, rng.poisson(0.18 * area_um2))):
-        line = _bent_line(edge_px, pixel_size_nm, rng, length_nm=9_000, bend_nm=6_000)
+        line = bent_line(edge_px, pixel_size_nm, rng, length_nm=9_000, bend_nm=6_000)
         image += _deposit(*line, edge_px) * rng.lognormal(0, 0.7)
     return image
 
@@ -79,7 +79,7 @@ def _actin(edge_px: int, pixel_size_nm: float, rng: np.random.Generator) -> NDAr
     for _ in range(max(4, rng.poisson(0.9 * area_um2))):
         heading = main + rng.normal(0, 0.35) + (math.pi / 2 if rng.random() < 0.35 else 0.0)
         length_nm = rng.uniform(1_500, 5_000)
-        line = _bent_line(
+        line = bent_line(
             edge_px, pixel_size_nm, rng, length_nm=length_nm, bend_nm=30_000, heading=heading
         )
         image += _deposit(*line, edge_px) * rng.lognormal(0, 1.1)
@@ -121,7 +121,7 @@ def _points(edge_px: int, pixel_size_nm: float, rng: np.random.Generator) -> NDA
     return _deposit(rows, columns, edge_px, rng.uniform(0, 1, len(rows)) ** 4)
 
 
-def _bent_line(
+def bent_line(
     edge_px: int,
     pixel_size_nm: float,
     rng: np.random.Generator,

@@ -127,8 +127,8 @@ def _refuse_unlike(history: list[dict[str, float]], remedy: str) -> None:
     best = max(row["val_correlation"] for row in recent)
     if best < _LEAST_CORRELATION and max(row["val_above_input_db"] for row in recent) < 0:
         found = (
-            f"for {_DEAD_EPOCHS} epochs its output has been less like the target than the widefield "
-            f"image is, with r of {best:.2f} at most"
+            f"for {_DEAD_EPOCHS} epochs its output has been less like the target than the "
+            f"widefield image is, with r of {best:.2f} at most"
         )
         expected = f"r >= {_LEAST_CORRELATION:g}, and an affine PSNR above the widefield image's"
         raise TrainingError("training", found, expected, remedy)

@@ -264,9 +264,9 @@ class UrNetPart(AdversarialPart):
 
     kind: Literal["ur_net"]  # type: ignore[assignment]
     """A mimic of a sparse STORM image from a widefield image."""
-    upscaling: Literal[1] = 1  # type: ignore[assignment]
+    upscaling: Literal[1] = 1
     """Both images are on one grid."""
-    scaling: Literal["stretch"] = "stretch"  # type: ignore[assignment]
+    scaling: Literal["stretch"] = "stretch"
     """Each whole widefield image is stretched by its own percentiles."""
     stretch_percent: tuple[_Share100, _Share100] = (0.1, 99.9)
     """The percentiles of a widefield image that become 0 and about 1."""

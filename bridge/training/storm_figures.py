@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.quality.metrics import pearson, peak_signal_to_noise
+from bridge.quality.metrics import peak_signal_to_noise, pearson
 from bridge.quality.structure import structural_similarity
 from bridge.restoration.storm_fields import StormField
 from bridge.training.storm_sources import TestField

@@ -95,7 +95,9 @@ class UrNetKind(Kind):
 
     def output(self, name: str) -> Output:
         """Say what an image is."""
-        text = f"{_WORDS[name]} Three random renderings of one structure: take their mean. 0 is dark."
+        text = (
+            f"{_WORDS[name]} Three random renderings of one structure: take their mean. 0 is dark."
+        )
         channels = tuple(f"rendering_{number}" for number in range(1, CHANNELS + 1))
         return Output(tensor_name(name), text, channels, (0.0, None))
 
@@ -111,9 +113,7 @@ class UrNetKind(Kind):
 
         return measure(storm_of(sources).test, restore)
 
-    def with_mimic(
-        self, recipe: Recipe, images: NDArray[np.float32], scaling: Scaling
-    ) -> Arrays:
+    def with_mimic(self, recipe: Recipe, images: NDArray[np.float32], scaling: Scaling) -> Arrays:
         """Give the inputs that belong to widefield images (t, 1, y, x)."""
         return [images]
 
@@ -171,8 +171,7 @@ class UrNetKind(Kind):
         """Draw the widefield image and what was made of it."""
         pictures = [("Widefield", np.asarray(inputs[0][0, 0], np.float32))]
         pictures += [
-            (name, image[0].mean(axis=0))
-            for name, image in zip(self.results, outputs, strict=True)
+            (name, image[0].mean(axis=0)) for name, image in zip(self.results, outputs, strict=True)
         ]
         save_picture(path, pictures, colours="hot")
 

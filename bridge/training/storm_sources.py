@@ -130,7 +130,9 @@ class StormPatches:
     def batch(self, n: int, key: Sequence[int], device: torch.device) -> ImagePairs:
         """Draw ``n`` patches."""
         rng = np.random.default_rng(seed_of(key))
-        cut = [self._cut(self._fields[int(i)], rng) for i in rng.integers(len(self._fields), size=n)]
+        cut = [
+            self._cut(self._fields[int(i)], rng) for i in rng.integers(len(self._fields), size=n)
+        ]
         frames, targets = (
             torch.from_numpy(np.stack(images)).to(device) for images in zip(*cut, strict=True)
         )
@@ -194,7 +196,10 @@ def _simulate(recipe: Recipe, *, is_dense: bool) -> StormSources:
     )
     test = []
     for number, drawn in enumerate(_draw_fields(conditions, _TEST_FIELDS, seed=_TEST_SEED)):
-        field, rng = SimulatedField(drawn, is_dense=False), np.random.default_rng([_TEST_SEED, number])
+        field, rng = (
+            SimulatedField(drawn, is_dense=False),
+            np.random.default_rng([_TEST_SEED, number]),
+        )
         name = f"simulated {number + 1}"
         images = (field.widefield(rng), field.targets(rng), drawn.render_full())
         test.append(TestField(name, *images, drawn))
@@ -205,12 +210,21 @@ def _simulate(recipe: Recipe, *, is_dense: bool) -> StormSources:
     ]
     percent = percent_of(recipe)
     floor = _floor_of(recipe, training)
-    sources = (
+    learned, judged = (
         StormPatches(fields, patch_px=data.patch_px, percent=percent, floor=floor)
         for fields in (training, validation)
     )
-    known = conditions.model_dump(mode="json")
-    return StormSources(*sources, conditions.pixel_size_nm, notes, [], test, floor, conditions, known)
+    return StormSources(
+        learned,
+        judged,
+        conditions.pixel_size_nm,
+        notes,
+        [],
+        test,
+        floor,
+        conditions,
+        conditions.model_dump(mode="json"),
+    )
 
 
 def _draw_fields(conditions: StormConditions, n_fields: int, *, seed: int) -> list[StormField]:

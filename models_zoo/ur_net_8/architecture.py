@@ -174,15 +174,15 @@ class UrNet8(nn.Module):
 
         Parameters
         ----------
-        image : Tensor, (b, channels, y, x), float32
-            The widefield image on the STORM grid, stretched to 0 .. 1, in every channel.
+        image : Tensor, (b, channels or 1, y, x), float32
+            The widefield image on the STORM grid, stretched to 0 .. 1; one channel is copied.
 
         Returns
         -------
         Tensor, (b, channels, y, x), float32
             The sparse image, >= 0, about 0 .. 1.
         """
-        values = image
+        values = image.expand(-1, self.channels, -1, -1)  # (b, channels, y, x)
         skips = [values]
         for down in self.down:
             values = down(values)  # (b, c, y/2, x/2)

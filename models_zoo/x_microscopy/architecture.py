@@ -178,15 +178,15 @@ class UrNet8(nn.Module):
 
         Parameters
         ----------
-        image : Tensor, (b, channels, y, x), float32
-            The widefield image on the STORM grid, stretched to 0 .. 1, in every channel.
+        image : Tensor, (b, channels or 1, y, x), float32
+            The widefield image on the STORM grid, stretched to 0 .. 1; one channel is copied.
 
         Returns
         -------
         Tensor, (b, channels, y, x), float32
             The sparse image, >= 0, about 0 .. 1.
         """
-        values = image
+        values = image.expand(-1, self.channels, -1, -1)  # (b, channels, y, x)
         skips = [values]
         for down in self.down:
             values = down(values)  # (b, c, y/2, x/2)
@@ -392,9 +392,9 @@ class XNet(nn.Module):
 
         Parameters
         ----------
-        wf : Tensor, (b, channels, y, x), float32
-            The widefield image on the STORM grid, stretched to 0 .. 1, in every channel.
-        mu_srm : Tensor, (b, channels, y, x), float32
+        wf : Tensor, (b, channels or 1, y, x), float32
+            The widefield image on the STORM grid, stretched to 0 .. 1; one channel is copied.
+        mu_srm : Tensor, (b, channels or 1, y, x), float32
             UR-Net-8's mimic of the sparse STORM image, 0 .. 1.
 
         Returns
@@ -402,7 +402,8 @@ class XNet(nn.Module):
         tuple of 3 Tensor, (b, channels, y, x), float32
             XM1 from the widefield branch, XM2 from the sparse branch, XM3 fused; all >= 0.
         """
-        a, b = wf, mu_srm
+        a = wf.expand(-1, self.channels, -1, -1)  # (b, channels, y, x)
+        b = mu_srm.expand(-1, self.channels, -1, -1)  # (b, channels, y, x)
         skips_a, skips_b = [a], [b]
         for down in self.down_a:
             a = down(a)  # (b, c, y/2, x/2)
