@@ -27,6 +27,7 @@ from bridge.quality.image_contest import (
     TestField,
 )
 from bridge.quality.image_figures import FIGURES, PERCEPTUAL, Figure, Ruler
+from bridge.quality.lpips import UNTRAINED
 from bridge.quality.ranking import ALL
 from bridge.quality.report import FigureTable, Section, dash_blanks, draw_picture, write_page
 
@@ -261,7 +262,21 @@ def say_order(summary: pd.DataFrame, models: Sequence[str], ruler: Ruler) -> str
         if math.isfinite(merits[best]):
             same = "as published" if best == expected else "unlike published"
             found.append(f"{_heading(figure, ruler)} is best for {families[best]}, {same}")
-    return f"{_PUBLISHED} Here {'; '.join(found)}." if found else ""
+    if not found:
+        return ""
+    said = f"{_PUBLISHED} Here {'; '.join(found)}."
+    if ruler.lpips is None or ruler.lpips.name != UNTRAINED:
+        return said
+    power = {
+        model: abs(float(every.get(("band_power", model), math.nan))) for model in families.values()
+    }
+    if not all(math.isfinite(value) for value in power.values()):
+        return said
+    nearest = min(power, key=lambda model: power[model])
+    return (
+        f"{said} The stand-in, unlike LPIPS, doesn't reward texture that is right on average; "
+        f"band power does, and is nearest to the truth's for {nearest}."
+    )
 
 
 def summarise_job(
