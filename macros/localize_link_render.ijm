@@ -89,7 +89,7 @@ function wordsOf(key, value) {
     name = "--" + replace(key, "_", "-");
     if (value == "true") return newArray(name);
     words = newArray(name, value);
-    if (key == "change") {
+    if (key == "change" || key == "recipes" || key == "models") {
         parts = split(value, ";");
         words = Array.concat(newArray(name), parts);
     }

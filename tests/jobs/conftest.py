@@ -4,7 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from bioimageio.spec.utils import write_yaml
 
 
 @pytest.fixture(autouse=True)
@@ -30,4 +33,27 @@ def write_package(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
 
     monkeypatch.setattr(toy_packages, "make_onnx", make_readable_onnx)
     write: Callable[..., Path] = toy_packages.write_package
+    return write
+
+
+@pytest.fixture
+def write_convolution(write_package: Callable[..., Path]) -> Callable[..., Path]:
+    """Give a function that writes a package of one 3 x 3 convolution."""
+    import toy_packages as toy  # noqa: PLC0415 - found by the fixture
+
+    def write(folder: Path, name: str, kernel: np.ndarray) -> Path:
+        write_package(folder)
+        network = toy.make_network()
+        network.conv.weight.data = torch.tensor(kernel, dtype=torch.float32)[None, None]
+        network.conv.bias.data.zero_()
+        torch.save(network.state_dict(), folder / "weights.pt")
+        (folder / "net.onnx").write_bytes(toy.make_onnx(network).SerializeToString())
+        image = torch.from_numpy(np.load(folder / "test_input.npy"))
+        np.save(folder / "test_output.npy", network(image).detach().numpy())
+        content = toy.describe(folder)
+        content["name"] = name
+        del content["weights"]["torchscript"]
+        write_yaml(content, folder / "rdf.yaml")
+        return folder
+
     return write

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from bioimageio.spec.utils import write_yaml
 
 from bridge.cli import main
 from bridge.errors import InputError, OutputError
@@ -60,29 +59,6 @@ def write_pairs(folder: Path, *, has_truth: bool, parts: tuple[str, ...] = PARTS
                     target=noisy[1][0, 0].numpy(),
                     truth=clean.target if has_truth else None,
                 )
-
-
-@pytest.fixture
-def write_convolution(write_package: Callable[..., Path]) -> Callable[..., Path]:
-    """Give a function that writes a package of one 3 x 3 convolution."""
-    import toy_packages as toy  # noqa: PLC0415 - found by the fixture
-
-    def write(folder: Path, name: str, kernel: np.ndarray) -> Path:
-        write_package(folder)
-        network = toy.make_network()
-        network.conv.weight.data = torch.tensor(kernel, dtype=torch.float32)[None, None]
-        network.conv.bias.data.zero_()
-        torch.save(network.state_dict(), folder / "weights.pt")
-        (folder / "net.onnx").write_bytes(toy.make_onnx(network).SerializeToString())
-        image = torch.from_numpy(np.load(folder / "test_input.npy"))
-        np.save(folder / "test_output.npy", network(image).detach().numpy())
-        content = toy.describe(folder)
-        content["name"] = name
-        del content["weights"]["torchscript"]
-        write_yaml(content, folder / "rdf.yaml")
-        return folder
-
-    return write
 
 
 @pytest.fixture
