@@ -26,6 +26,7 @@ SHIPPED = {
     "dfcan": "dfcan",
     "centriole-unet": "centriole_unet",
     "ur-net-8": "ur_net_8",
+    "x-net": "x_net",
 }
 """Recipes that come with zoobridge: name to folder, or file, in ``models_zoo``."""
 

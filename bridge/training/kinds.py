@@ -16,6 +16,7 @@ from bridge.training.networks import check_shapes
 from bridge.training.recipe import Recipe
 from bridge.training.restoration_kind import AdversarialKind, DiffusionKind, RegressionKind
 from bridge.training.storm_kind import UrNetKind
+from bridge.training.xnet_kind import ChainKind, XNetKind
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
@@ -25,6 +26,8 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "adversarial": AdversarialKind(),
         "diffusion": DiffusionKind(),
         "ur_net": UrNetKind(),
+        "xnet": XNetKind(),
+        "xmicroscopy": ChainKind(),
     }
 )
 """By ``task.kind`` of a recipe."""

@@ -96,7 +96,7 @@ class UrNetKind(Kind):
     def output(self, name: str) -> Output:
         """Say what an image is."""
         text = (
-            f"{_WORDS[name]} Three random renderings of one structure: take their mean. 0 is dark."
+            f"{WORDS[name]} Three random renderings of one structure: take their mean. 0 is dark."
         )
         channels = tuple(f"rendering_{number}" for number in range(1, CHANNELS + 1))
         return Output(tensor_name(name), text, channels, (0.0, None))
@@ -187,12 +187,13 @@ class UrNetKind(Kind):
         return int(network.reach_px)
 
 
-_WORDS: Final = {
+WORDS: Final = {
     "MU-SRM": "A mimic of an undersampled STORM image.",
     "XM1": "A dense STORM image, from the widefield branch.",
     "XM2": "A dense STORM image, from the sparse image's branch.",
     "XM3": "A dense STORM image, from both branches.",
 }
+"""What each image is."""
 
 
 def tensor_name(result: str) -> str:

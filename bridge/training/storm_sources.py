@@ -10,19 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
 import torch
+import xarray as xr
 from numpy.typing import NDArray
 
 from bridge.errors import RecipeError
+from bridge.restoration.split import PARTS
 from bridge.restoration.storm_fields import (
     StormConditions,
     StormField,
     draw_storm_field,
     expose_widefield,
 )
+from bridge.restoration.storm_folder import StormImages, open_storm
 from bridge.training.batches import ImagePairs, Sources, seed_of
 from bridge.training.kind import stretch
 from bridge.training.recipe import Recipe
@@ -34,6 +38,7 @@ _VALIDATION_FIELDS: Final = 8
 _TEST_SEED: Final = 4_000_037
 _VALIDATION_SEED: Final = 3_000_017
 _FLOOR_SHARE: Final = 0.25
+_BRIGHT_PERCENTILE: Final = 99.7
 
 
 class Field(Protocol):
@@ -99,6 +104,46 @@ class SimulatedField:
     def targets(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """Render three draws of the localizations."""
         return np.stack([self.drawn.render(self._n_shown, rng) for _ in range(CHANNELS)])
+
+
+class FolderField:
+    """A field of a folder; three of its renderings are drawn each time.
+
+    Parameters
+    ----------
+    images : StormImages
+        Its files.
+    is_dense : bool
+        Whether its targets are dense renderings.
+    bright_percentile : float, optional
+        Percentile of each rendering that is 1 already.
+
+    Raises
+    ------
+    RecipeError
+        It has no dense rendering, and these are wanted.
+    """
+
+    def __init__(
+        self, images: StormImages, *, is_dense: bool, bright_percentile: float | None
+    ) -> None:
+        draws = images.dense() if is_dense else images.sparse()
+        if not draws:
+            found = f"the field {images.name} has no dense renderings (w_srm)"
+            remedy = "Make them with `zoobridge pairs --kind xmicroscopy`, from its table."
+            raise RecipeError("data.folder", found, "at least one for each field", remedy)
+        self._widefield = np.asarray(images.widefield(), np.float32)
+        self._draws = [scale_rendering(draw, bright_percentile) for draw in draws]
+
+    def widefield(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Give the widefield image."""
+        return self._widefield
+
+    def targets(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Draw three renderings; the same one several times only where there are fewer."""
+        n_draws = len(self._draws)
+        chosen = rng.choice(n_draws, CHANNELS, replace=n_draws < CHANNELS)
+        return np.stack([self._draws[int(i)] for i in chosen])
 
 
 class StormPatches:
@@ -177,7 +222,68 @@ def open_storm_sources(recipe: Recipe, *, stride: int, is_dense: bool) -> StormS
     if data.patch_px % stride:
         found = f"{data.patch_px} px"
         raise RecipeError("data.patch_px", found, f"a multiple of {stride}, as the network needs")
+    if data.folder is not None:
+        return _open_folder(recipe, data.folder, is_dense=is_dense)
     return _simulate(recipe, is_dense=is_dense)
+
+
+def _open_folder(recipe: Recipe, place: Path, *, is_dense: bool) -> StormSources:
+    folder, data = open_storm(place), recipe.storm
+    bright = folder.settings.bright_percentile
+    fields: dict[str, list[FolderField]] = {}
+    for part in PARTS:
+        fields[part] = [
+            FolderField(images, is_dense=is_dense, bright_percentile=bright)
+            for images in folder.of(part)
+        ]
+    if not fields["training"] or not fields["validation"]:
+        found = f"of {len(folder.fields)} field(s) none is left to learn from or to judge by"
+        raise RecipeError("data.folder", found, "at least two fields, better ten")
+    rng = np.random.default_rng(0)
+    edges = [min(one.widefield(rng).shape) for found in fields.values() for one in found]
+    if data.patch_px > min(edges):
+        raise RecipeError(
+            "data.patch_px", f"{data.patch_px} px", f"at most a field, {min(edges)} px"
+        )
+    kept = folder.of("test") or folder.of("validation")
+    test = [_test_field(images, bright) for images in kept]
+    counts = ", ".join(f"{len(found)} for {part}" for part, found in fields.items())
+    notes = [f"Widefield and STORM images, split by field: {counts}."]
+    floor = _floor_of(recipe, fields["training"])
+    learned, judged = (
+        StormPatches(fields[part], patch_px=data.patch_px, percent=percent_of(recipe), floor=floor)
+        for part in ("training", "validation")
+    )
+    size_nm = folder.settings.pixel_size_nm or 1.0
+    known = {"fields": len(folder.fields), **folder.settings.model_dump(mode="json")}
+    known.pop("source")  # it may name places
+    return StormSources(learned, judged, size_nm, notes, [], test, floor, None, known)
+
+
+def _test_field(images: StormImages, bright_percentile: float | None) -> TestField:
+    """Read a field for the figures; without a full rendering the others' mean is the truth."""
+    sparse = [scale_rendering(draw, bright_percentile) for draw in images.sparse()]
+    others = [scale_rendering(draw, bright_percentile) for draw in images.dense()] or sparse
+    full = images.full()
+    truth = np.mean(others, axis=0) if full is None else scale_rendering(full, bright_percentile)
+    shown = [sparse[number % len(sparse)] for number in range(CHANNELS)]
+    widefield = np.asarray(images.widefield(), np.float32)
+    return TestField(images.name, widefield, np.stack(shown), truth.astype(np.float32))
+
+
+def scale_rendering(image: xr.DataArray, bright_percentile: float | None) -> NDArray[np.float32]:
+    """Bring a rendering (y, x) to 0 .. 1, as a whole.
+
+    One whose bright percentile is 1 already stays as it is; 8-bit ones are divided by 255, as in
+    the original; others by their own percentile 99.7, and cut at 1.
+    """
+    pixels = np.asarray(image, np.float32)
+    if bright_percentile is None:
+        is_8_bit = str(image.attrs.get("dtype")) == "uint8"
+        bright = 255.0 if is_8_bit else float(np.percentile(pixels, _BRIGHT_PERCENTILE))
+        pixels = pixels / (bright or float(pixels.max()) or 1.0)
+    scaled: NDArray[np.float32] = np.clip(pixels, 0, 1).astype(np.float32)
+    return scaled
 
 
 def _simulate(recipe: Recipe, *, is_dense: bool) -> StormSources:

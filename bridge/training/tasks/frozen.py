@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 
@@ -47,6 +48,25 @@ def load_frozen(path: Path) -> nn.Module:
         remedy = "Name the folder of a training, or its package."
         raise RecipeError(str(path), "holds no trained network", "a run or package", remedy)
     return network.eval().requires_grad_(False)
+
+
+def floor_of(path: Path) -> float:
+    """Give the floor that a run's, or a package's, network stretches widefield images with.
+
+    Raises
+    ------
+    RecipeError
+        The folder doesn't say.
+    """
+    note, description = path / "run.json", path / "rdf.yaml"
+    try:
+        if note.is_file():
+            return float(json.loads(note.read_text(encoding="utf-8"))["scaling"]["floor"])
+        content = yaml.safe_load(description.read_text(encoding="utf-8"))
+        return float(content["config"]["zoobridge"]["stretch"]["floor"])
+    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+        found = "doesn't say how it stretches widefield images"
+        raise RecipeError(str(path), found, "a run or package of UR-Net-8") from error
 
 
 def network_of_run(run_dir: Path) -> NetworkPart:
