@@ -11,7 +11,9 @@ from bridge.jobs.base import Job, Result
 from bridge.progress import Progress
 
 if TYPE_CHECKING:
+    from bridge.training.chain import Chain
     from bridge.training.fit import Run
+    from bridge.training.package import Packaged
 
 SHIPPED = {
     "deep-storm": "deep_storm",
@@ -27,6 +29,7 @@ SHIPPED = {
     "centriole-unet": "centriole_unet",
     "ur-net-8": "ur_net_8",
     "x-net": "x_net",
+    "xmicroscopy": "x_microscopy",
 }
 """Recipes that come with zoobridge: name to folder, or file, in ``models_zoo``."""
 
@@ -86,7 +89,13 @@ class Train(Job):
         from bridge.training.recipe import load_recipe, read_kind
 
         path = find_recipe(self.recipe)
-        recipe = load_recipe(path, self._changes(read_kind(path)))
+        kind = read_kind(path)
+        recipe = load_recipe(path, self._changes(kind))
+        if kind == "xmicroscopy":
+            from bridge.training.chain import train_chain
+
+            chain = train_chain(recipe, self.output, resume=self.resume, progress=progress)
+            return package_chain(chain, self.output / "package", overwrite=True, progress=progress)
         finished = train(recipe, self.output, resume=self.resume, progress=progress)
         return package_run(finished, self.output / "package", overwrite=True, progress=progress)
 
@@ -171,9 +180,14 @@ class PackageRun(Job):
     def run(self, progress: Progress) -> Result:
         """Take the run's best weights, and package them."""
         require_lightning()
-        from bridge.training.fit import reopen
+        from bridge.training.fit import read_run_recipe, reopen
 
         folder = self.input / "package" if self.output is None else self.output
+        if read_run_recipe(self.input).task.kind == "xmicroscopy":
+            from bridge.training.chain import reopen_chain
+
+            chain = reopen_chain(self.input)
+            return package_chain(chain, folder, overwrite=self.overwrite, progress=progress)
         return package_run(reopen(self.input), folder, overwrite=self.overwrite, progress=progress)
 
 
@@ -203,6 +217,30 @@ def find_recipe(name: str) -> Path:
     return path
 
 
+def package_chain(chain: Chain, folder: Path, *, overwrite: bool, progress: Progress) -> Result:
+    """Package both networks as one, and each on its own in its run's folder."""
+    whole = package_run(chain.whole, folder, overwrite=overwrite, progress=progress)
+    for name, part in (("ur_net_8", chain.ur_net_8), ("x_net", chain.x_net)):
+        own = part.run_dir / "package"
+        found = package_run(part, own, overwrite=True, progress=progress)
+        whole.outputs[f"{name}_package"] = str(own)
+        whole.summary.extend(line for line in found.summary if line not in whole.summary)
+        whole.warnings.extend(line for line in found.warnings if line not in whole.warnings)
+    panel = {name: str(chain.x_net.run_dir / f"{name}.png") for name in ("panel", "curves")}
+    whole.outputs.update(panel)
+    return whole
+
+
+def tell_tiles(packaged: Packaged) -> str:
+    """Say how tiles compare with the whole."""
+    if packaged.is_local:
+        return f"tiles with the whole within {packaged.tiled_differs:.1g} standard deviations."
+    return (
+        "tiles are blended, since its norms look at the whole image: they differ from it by "
+        f"{packaged.tiled_differs:.1g} standard deviations (root mean square). Run images whole."
+    )
+
+
 def package_run(run: Run, folder: Path, *, overwrite: bool, progress: Progress) -> Result:
     """Package a run and say what came of it."""
     from bridge.training.package import make_package
@@ -211,8 +249,8 @@ def package_run(run: Run, folder: Path, *, overwrite: bool, progress: Progress) 
     figures = packaged.figures.flat()
     summary = [
         f"{run.task.recipe.name}: its package is {folder}; bioimageio.core's test passed, weight "
-        f"formats agree within {packaged.formats_differ:.1g} of the output's maximum, tiles with "
-        f"the whole within {packaged.tiled_differs:.1g} standard deviations."
+        f"formats agree within {packaged.formats_differ:.1g} of the output's maximum, "
+        + tell_tiles(packaged)
     ]
     summary += packaged.figures.sentences()
     is_localizer = run.task.recipe.task.kind == "localization"

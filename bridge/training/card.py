@@ -20,7 +20,7 @@ def write_card(
     figures: Figures,
     words: CardWords,
     training: Mapping[str, Any],
-    radius_px: int,
+    radius_px: int | None,
     smallest_px: int,
     stride: int,
 ) -> None:
@@ -39,7 +39,8 @@ def write_card(
     training : mapping
         Steps, seconds and machine.
     radius_px, smallest_px, stride : int
-        Receptive radius, smallest input and its step, in input pixels.
+        Receptive radius, smallest input and its step, in input pixels; no radius where the output
+        depends on the whole image.
     """
     front = recipe.network.architecture.parent / "CARD.md"
     own = front.read_text(encoding="utf-8").strip() + "\n" if front.is_file() else ""
@@ -56,7 +57,9 @@ def write_card(
                 "outputs alike: no half pixel to add.",
                 f"Height and width are at least {smallest_px} input pixels"
                 + (f", and multiples of {stride}." if stride > 1 else "."),
-                f"The output depends on nothing further than {radius_px} input pixels away.",
+                "The output depends on the whole image: tiles are blended, and aren't exact."
+                if radius_px is None
+                else f"The output depends on nothing further than {radius_px} input pixels away.",
             ]
         ),
         "## What it was trained on",

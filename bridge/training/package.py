@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -49,7 +50,10 @@ class Packaged:
     formats_differ: float
     """Greatest difference between weight formats, as part of the output's maximum."""
     tiled_differs: float
-    """Greatest difference between tiled and whole, in standard deviations of the whole."""
+    """Greatest difference between tiled and whole, in standard deviations of the whole; root mean
+    square where tiles can't be exact."""
+    is_local: bool
+    """Whether tiles are exact."""
     notes: list[str]
     """What other programs will say to it."""
 
@@ -127,7 +131,7 @@ def make_package(
             figures=figures,
             words=kind.card_words(recipe, run.sources),
             training={**note, "machine": _machine(note)},
-            radius_px=facts.radius_px,
+            radius_px=facts.radius_px if about.is_local else None,
             smallest_px=smallest_px(recipe, network, facts),
             stride=stride_of(network),
         )
@@ -142,7 +146,15 @@ def make_package(
         if summary.status != "passed":
             raise NetworkError(str(folder), f"its own test failed: {summary.format()[:2000]}")
         progress(next(steps), 6, "comparing tiles with the whole")
-        tiled_differs = compare_tiles(package_dir, examples.inputs[0])
+        # Noise is drawn by place; the spread of samples is less exact than their mean.
+        noise = about.config.get("noise", {}).get("input")
+        images = {
+            told.name: array
+            for told, array in zip(about.inputs, examples.inputs, strict=True)
+            if told.name != noise
+        }
+        compared = [told.name for told in about.outputs[: 1 if noise else None]]
+        tiled_differs = compare_tiles(package_dir, images, compared, is_local=about.is_local)
         notes = [
             f"{finding.area}: {finding.sentence}"
             for finding in check_package(package_dir)
@@ -152,23 +164,35 @@ def make_package(
             shutil.rmtree(folder)
         package_dir.rename(folder)
     progress(6, 6, "done")
-    return Packaged(folder, figures, formats_differ, tiled_differs, notes)
+    return Packaged(folder, figures, formats_differ, tiled_differs, about.is_local, notes)
 
 
-def compare_tiles(package_dir: Path, inputs: NDArray[np.generic]) -> float:
+def compare_tiles(
+    package_dir: Path,
+    inputs: Mapping[str, NDArray[np.generic]],
+    compared: Sequence[str],
+    *,
+    is_local: bool = True,
+) -> float:
     """Predict two frames whole and in tiles, and give the difference in standard deviations.
 
     Parameters
     ----------
     package_dir : Path
         The package.
-    inputs : ndarray, (t, c, y, x)
-        Inputs in camera counts; two of them are taken.
+    inputs : mapping of str to ndarray, (t, c, y, x)
+        Inputs in their own units, by name; two frames of them are taken.
+    compared : sequence of str
+        Outputs that are looked at.
+    is_local : bool
+        Whether tiles should be exact. Of a network whose output depends on the whole image they
+        can't be: the runtime blends them, and the difference is only told.
 
     Returns
     -------
     float
-        The greatest one of all channels, each over its own standard deviation.
+        The greatest one of all channels, each over its own standard deviation; root mean square
+        of all pixels where tiles aren't exact.
 
     Raises
     ------
@@ -176,27 +200,39 @@ def compare_tiles(package_dir: Path, inputs: NDArray[np.generic]) -> float:
         It is more than rounding explains.
     """
     package = open_package(package_dir)
-    name = str(package.description.inputs[0].id)
     least = int(package.description.inputs[0].axes[2].size.min)  # type: ignore[union-attr]
     tile = least + _CORE_PX  # the smallest input is little more than its two halos
     edge = tile + _CORE_PX
-    repeats = [-(-edge // n) for n in inputs.shape[2:]]
-    frames = np.tile(inputs[:2], (1, 1, *repeats))[..., :edge, :edge]
-    image = xr.DataArray(frames, dims=("t", "c", "y", "x"))
+    given = {name: _enlarge(frames[:2], edge) for name, frames in inputs.items()}
     outputs = []
     for chosen in (-(-edge // 8) * 8, tile):
         # One thread: two that wait for each other on a busy machine are many times slower.
         settings = Settings(tile=chosen, engine="onnxruntime", device="cpu", threads=1)
-        images, _ = predict_arrays(package, {name: image}, settings)
-        outputs.append(next(iter(images.values())).astype(np.float64))
-    whole, tiled = outputs
-    places = [dim for dim in whole.dims if dim != "c"]
-    spread = whole.std(places)
-    difference = float((abs(tiled - whole).max(places) / spread.where(spread > 0)).max().fillna(0))
-    if difference > _TILED_LIMIT:
+        outputs.append(predict_arrays(package, given, settings)[0])
+    difference = max(
+        _differ(*(images[name].astype(np.float64) for images in outputs), is_local=is_local)
+        for name in compared
+    )
+    if is_local and difference > _TILED_LIMIT:
         found = f"tiles differ from the whole by {difference:.2g} standard deviations"
         raise NetworkError(str(package_dir), found, f"at most {_TILED_LIMIT:g}")
     return difference
+
+
+def _enlarge(frames: NDArray[np.generic], edge: int) -> xr.DataArray:
+    """Repeat frames (t, c, y, x) up to an edge."""
+    repeats = [-(-edge // n) for n in frames.shape[2:]]
+    repeated = np.tile(frames, (1, 1, *repeats))[..., :edge, :edge]
+    return xr.DataArray(repeated, dims=("t", "c", "y", "x"))
+
+
+def _differ(whole: xr.DataArray, tiled: xr.DataArray, *, is_local: bool) -> float:
+    """Give the greatest difference, or the root mean square, in standard deviations."""
+    places = [dim for dim in whole.dims if dim != "c"]
+    spread = whole.std(places)
+    error = abs(tiled - whole)
+    found = error.max(places) if is_local else (error**2).mean(places) ** 0.5
+    return float((found / spread.where(spread > 0)).max().fillna(0))
 
 
 @dataclass(frozen=True)

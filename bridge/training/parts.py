@@ -294,6 +294,23 @@ class XNetPart(UrNetPart):
     """Weight of L1 and 1 - MS-SSIM beside the judgement."""
 
 
+class ChainPart(Part):
+    """UR-Net-8 is trained, then X-Net behind it, and both become one network."""
+
+    kind: Literal["xmicroscopy"]
+    """MU-SRM, XM1, XM2 and XM3 from a widefield image."""
+    upscaling: Literal[1] = 1
+    """All images are on one grid."""
+    stretch_percent: tuple[_Share100, _Share100] = (0.1, 99.9)
+    """The percentiles of a widefield image that become 0 and about 1."""
+    ur_net_8: Path
+    """Recipe of the first network."""
+    x_net: Path
+    """Recipe of the second one."""
+    adversarial: _NotNegative = 0.0
+    """Weight of both discriminators' judgement: 1 as published."""
+
+
 class DiffusionPart(Part):
     """The output is drawn from all images that the input could be of: mean and spread of a few."""
 
@@ -321,12 +338,14 @@ TaskPart = Annotated[
     | Annotated[AdversarialPart, Tag("adversarial")]
     | Annotated[DiffusionPart, Tag("diffusion")]
     | Annotated[UrNetPart, Tag("ur_net")]
-    | Annotated[XNetPart, Tag("xnet")],
+    | Annotated[XNetPart, Tag("xnet")]
+    | Annotated[ChainPart, Tag("xmicroscopy")],
     Discriminator(
         kind_of,
         custom_error_type="kind",
         custom_error_message=(
-            "kind is heatmap, localization, regression, adversarial, diffusion, ur_net or xnet"
+            "kind is heatmap, localization, regression, adversarial, diffusion, ur_net, xnet or "
+            "xmicroscopy"
         ),
     ),
 ]

@@ -30,6 +30,7 @@ from bridge.restoration.storm_fields import StormConditions
 from bridge.smlm.patches import PatchConditions
 from bridge.training.parts import (
     AdversarialPart,
+    ChainPart,
     DataPart,
     DegradedData,
     FitPart,
@@ -53,6 +54,7 @@ _DATA_OF = {
     "diffusion": ("pairs", "degraded"),
     "ur_net": ("storm",),
     "xnet": ("storm",),
+    "xmicroscopy": ("storm",),
 }
 """Kinds of data that each kind of task learns from."""
 _KINDS = {*_DATA_OF, *(kind for kinds in _DATA_OF.values() for kind in kinds)}
@@ -312,6 +314,9 @@ def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
         if isinstance(task, XNetPart):
             update["start_ur"] = absolute(task.start_ur)
         changes["task"] = task.model_copy(update=update)
+    if isinstance(task, ChainPart):
+        recipes = {"ur_net_8": folder / task.ur_net_8, "x_net": folder / task.x_net}
+        changes["task"] = task.model_copy(update=recipes)
     return recipe.model_copy(update=changes)
 
 

@@ -21,7 +21,7 @@ from bridge.training.storm_kind import WORDS, UrNetKind, tensor_name
 from bridge.training.storm_sources import CHANNELS, open_storm_sources, percent_of
 from bridge.training.tasks.base import Scaling, TrainingTask
 from bridge.training.tasks.frozen import floor_of, load_frozen
-from bridge.training.tasks.storm import UrNetTask, XNetTask, start_ur_of
+from bridge.training.tasks.storm import ChainTask, XNetTask, start_ur_of
 
 _CHAIN: Final = ("MU-SRM", "XM1", "XM2", "XM3")
 
@@ -84,7 +84,7 @@ class XNetKind(UrNetKind):
 class ChainKind(UrNetKind):
     """UR-Net-8 and X-Net as one network of one input."""
 
-    task: ClassVar[type[TrainingTask]] = UrNetTask
+    task: ClassVar[type[TrainingTask]] = ChainTask
     is_dense: ClassVar[bool] = True
     results: ClassVar[tuple[str, ...]] = _CHAIN
 

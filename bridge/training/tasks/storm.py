@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.errors import RecipeError
+from bridge.errors import RecipeError, TrainingError
 from bridge.training.batches import Batch, ImagePairs
 from bridge.training.parts import UrNetPart, XNetPart
 from bridge.training.tasks.adversarial import AdversarialTask
-from bridge.training.tasks.base import Column
+from bridge.training.tasks.base import Column, TrainingTask
 from bridge.training.tasks.frozen import load_frozen
 
 _LEAST: Final = 1e-12
@@ -180,6 +180,23 @@ class XNetTask(UrNetTask):
     def shown(self, inputs: Tensor) -> list[tuple[str, Tensor]]:
         """Give widefield image and mimic."""
         return [("Widefield", inputs[:, :1]), ("MU-SRM", inputs[:, 1:])]
+
+
+class ChainTask(TrainingTask):
+    """Both networks as one, which isn't trained itself."""
+
+    def loss_of(self, batch: Batch, share_done: float) -> Tensor:
+        """Refuse."""
+        remedy = "Run `zoobridge train` with this recipe: it trains UR-Net-8, then X-Net."
+        raise TrainingError("task.kind xmicroscopy", "is trained in two parts", remedy=remedy)
+
+    def columns(self, n: int) -> list[Column]:
+        """Show nothing: the parts' runs do."""
+        return []
+
+    def note(self, figures: Mapping[str, float]) -> str:
+        """Tell nothing."""
+        return ""
 
 
 def start_ur_of(part: UrNetPart) -> Any:
