@@ -159,7 +159,8 @@ class Compare(Job):
         recipe = load_recipe(path, changes)
         if isinstance(recipe.task, AdversarialPart) and recipe.task.start is None:
             for earlier, run_dir in trained:
-                if earlier.network == recipe.network and earlier.task.kind == "regression":
+                is_alike = _layout(earlier) == _layout(recipe)
+                if is_alike and earlier.task.kind == "regression":
                     return load_recipe(path, {**changes, "task.start": str(run_dir.absolute())})
         return recipe
 
@@ -229,6 +230,12 @@ class Compare(Job):
 
 _MOST = 12
 """Validation fields that are used; each takes 100 iterations of Richardson-Lucy."""
+
+
+def _layout(recipe: Recipe) -> tuple[Path, str, str]:
+    """Give what two networks share whose weights fit each other."""
+    network = recipe.network
+    return network.architecture.resolve(), network.callable, repr(network.arguments)
 
 
 def _read_fields(folder: PairFolder, fields: Sequence[PairField], path: Path) -> list[TestField]:

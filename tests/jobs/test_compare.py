@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from bridge.cli import main
-from bridge.errors import InputError, OutputError
+from bridge.errors import InputError, OutputError, RecipeError
 from bridge.jobs.compare import Compare
+from bridge.jobs.train import find_recipe
 from bridge.progress import silent
 from bridge.restoration.exposure import PairConditions, draw_clean_pair, expose
-from bridge.restoration.pair_folder import PairSettings, new_pairs
+from bridge.restoration.pair_folder import PairSettings, new_pairs, open_pairs
 
 Run = Callable[..., tuple[int, dict[str, Any]]]
 CONDITIONS = PairConditions(edge_px=96, structures=("filaments", "points"))
@@ -154,3 +156,39 @@ def test_what_cannot_be_compared_is_said_at_once(pairs, write_convolution, tmp_p
     with pytest.raises(OutputError, match="there already"):
         Compare(pairs=pairs, output=out, models=[model]).run(silent)
     assert (out / "summary.csv").read_text() == "mine"
+
+
+def test_an_adversarial_recipe_starts_from_the_regression_before_it(pairs, tmp_path):
+    folder = open_pairs(pairs)
+    job = Compare(pairs=pairs, output=tmp_path, recipes=["edsr", "srgan"], steps=7, seed=3)
+    first = job._make_recipe(find_recipe("edsr"), folder, [])
+    assert (first.data.folder, first.fit.steps, first.fit.seed) == (pairs, 7, 3)
+    second = job._make_recipe(find_recipe("srgan"), folder, [(first, tmp_path / "runs" / "edsr")])
+    assert second.task.start == tmp_path / "runs" / "edsr"
+    assert job._make_recipe(find_recipe("srgan"), folder, []).task.start is None
+    with pytest.raises(RecipeError, match="doesn't learn from pairs"):
+        job._make_recipe(find_recipe("localizer"), folder, [])
+
+
+@pytest.mark.slow
+def test_recipes_are_trained_on_the_training_fields_and_then_compared(
+    compare: Run, pairs, tmp_path
+):
+    """A network of a few weights, three steps; the same command again trains nothing."""
+    recipe = yaml.safe_load((find_recipe("edsr") / "recipe.yaml").read_text("utf-8"))
+    recipe["network"]["arguments"] = {"scale": 1, "width": 4, "blocks": 1}
+    recipe["network"]["architecture"] = str(find_recipe("edsr") / "architecture.py")
+    recipe["fit"] |= {"steps_per_epoch": 3, "batch": 2}
+    recipe["data"] |= {"patch_px": 32, "validation_patches": 2}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe), "utf-8")
+    words = ("--pairs", pairs, "--recipes", tmp_path / "tiny.yaml", "--steps", 3)
+    exit_code, status = compare(*words)
+    assert exit_code == 0, status.get("error")
+    run = tmp_path / "out" / "runs" / "tiny"
+    assert (run / "package" / "rdf.yaml").is_file()
+    written = (run / "package" / "rdf.yaml").stat().st_mtime_ns
+    exit_code, again = compare(*words, "--overwrite")
+    assert exit_code == 0, again.get("error")
+    assert (run / "package" / "rdf.yaml").stat().st_mtime_ns == written
+    name = again["outputs"]["models"][0]
+    assert again["outputs"]["figures"][name] == status["outputs"]["figures"][name]
