@@ -1,6 +1,6 @@
 """Tiny networks really trained, and packages of them in which a fault is planted.
 
-UR-Net-8 (width 1/8, depth 6) and X-Net (width 1/8, depth 6) learn simulated filaments of 64 px, in
+UR-Net-8 (width 1/8, depth 6) and X-Net (width 1/8, depth 4) learn simulated filaments of 64 px, in
 seconds; "port" is a plain convolutional network with batch norms, as others write them. The
 packages take 8-bit images, stretched to 0 .. 255, and divide them by 255.
 """
@@ -8,6 +8,7 @@ packages take 8-bit images, stretched to 0 .. 255, and divide them by 255.
 from __future__ import annotations
 
 import hashlib
+import linecache
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -131,11 +132,14 @@ def training_fields() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return wf, torch.from_numpy(np.stack([f.sparse for f in fields])), full
 
 
+@cache
 def _load(name: str, callable_name: str) -> Callable[..., nn.Module]:
-    space: dict[str, Any] = {"__name__": name}
-    exec(compile(source_of(name), name, "exec"), space)
-    made: Callable[..., nn.Module] = space[callable_name]
-    return made
+    text, space = source_of(name), {"__name__": name}
+    file = f"<planted {name}>"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # TorchScript
+    exec(compile(text, file, "exec"), space)
+    made: Any = space[callable_name]
+    return made  # type: ignore[no-any-return]
 
 
 def source_of(name: str) -> str:
@@ -154,8 +158,8 @@ CALLABLES = {
 }
 KWARGS: dict[str, dict[str, int]] = {
     "ur_net_8": {"width": 8, "depth": 6},
-    "x_net": {"width": 4, "depth": 6},
-    "x_microscopy": {"ur_width": 8, "x_width": 4, "ur_depth": 6, "x_depth": 6},
+    "x_net": {"width": 4, "depth": 4},
+    "x_microscopy": {"ur_width": 8, "x_width": 4, "ur_depth": 6, "x_depth": 4},
     "port": {"width": 8},
 }
 
@@ -209,40 +213,32 @@ def _train(name: str) -> nn.Module:
 
 
 def decayed(name: str) -> nn.Module:
-    """Give the trained network with batch norms whose averages come from 300 images, one by one.
+    """Give the trained network with batch norms whose averages come from 60 images, one by one.
 
     At 64 px the bottom is one pixel: its own variance is 0 on each, and the running one decays.
     """
-    network = build(name, "BatchNormed")
+    network = build(name, "BatchNormed").eval()
     network.load_state_dict(trained(name).state_dict(), strict=False)
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = {n: m for n, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)}
 
-    def average(norm: nn.BatchNorm2d, inputs: tuple[torch.Tensor]) -> None:
-        values = inputs[0].transpose(0, 1).flatten(1)
-        norm.running_mean.lerp_(values.mean(1), 0.15)
-        norm.running_var.lerp_(values.var(1, correction=0), 0.15)
+    def average(label: str, values: torch.Tensor) -> None:
+        pixels = values.transpose(0, 1).flatten(1)
+        norms[label].running_mean.lerp_(pixels.mean(1), 0.4)
+        norms[label].running_var.lerp_(pixels.var(1, correction=0), 0.4)
 
-    hooks = [norm.register_forward_pre_hook(average) for norm in norms]
-    for norm in norms:  # while they are averaged, each image's own statistics are used
-        norm.forward = lambda values, norm=norm: (
-            nn.functional.batch_norm(  # type: ignore[method-assign]
-                values, torch.zeros(0), torch.zeros(0), norm.weight, norm.bias, True
-            )
-            if values[0, 0].numel() > 1
-            else norm.bias[:, None, None].expand_as(values)
-        )
+    hooks = [
+        module.register_forward_pre_hook(lambda _, given, label=label: average(label, given[0]))
+        for label, module in trained(name).named_modules()
+        if label in norms
+    ]
     wf, _, _ = training_fields()
     with torch.no_grad():
-        for number in range(150):
+        for number in range(60):
             image = wf[number % len(wf)][None]
-            if name == "x_net":
-                network(image, trained("ur_net_8")(image).clamp(0, 1))
-            else:
-                network(image)
-    for hook, norm in zip(hooks, norms, strict=True):
+            trained(name)(image)
+    for hook in hooks:
         hook.remove()
-        del norm.forward
-    return network.eval()
+    return network
 
 
 def write(

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from bioimageio.spec import save_bioimageio_package_as_folder
+from bioimageio.spec import dump_description
 from bioimageio.spec.model import v0_5
-from bioimageio.spec.utils import read_yaml, write_yaml
+from bioimageio.spec.utils import write_yaml
 
 from bridge.errors import OutputError, PackageError
 from bridge.quality.diagnosis_checks import LEAST_RUNNING_VARIANCE
@@ -126,7 +126,7 @@ def write_repaired(package: Package, folder: Path, *, trust: bool, overwrite: bo
         raise OutputError(str(folder), "is there already", "nothing, or an older package", remedy)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".repair-") as scratch:
         draft = Path(scratch) / "package"
-        save_bioimageio_package_as_folder(package.description, output_path=draft)
+        draft.mkdir()
         described = _describe(package, entry.architecture, names, draft)
         write_yaml(described, draft / "rdf.yaml")
         repaired = open_package(draft)
@@ -157,10 +157,14 @@ def _describe(
         "{names}", repr(names)
     )
     code_path.write_text(source + added, "utf-8")
-    described: Any = read_yaml(draft / "rdf.yaml")
+    described: Any = dump_description(package.description)
     old = described["weights"]
-    for file in {str(w["source"]) for w in old.values() if "source" in w}:
-        (draft / file).unlink(missing_ok=True)
+    weights_files = {weights.path for weights in package.weights.values()}
+    for path in package.hashes:  # what the description uses
+        if path not in weights_files and path.suffix.lower() not in (".yaml", ".yml"):
+            place = draft / path.relative_to(package.root)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(package.read(path))
     entry = old["pytorch_state_dict"]
     described["weights"] = {
         "pytorch_state_dict": {

@@ -29,6 +29,7 @@ _WRAPPED_SHARE: Final = 0.01
 _SPOILED, _HALF_SPOILED = 0.1, 0.5
 _CUT_SHARE: Final = 0.98
 _OUTLIER: Final = 5.0
+_LEAST_BRIGHT: Final = 0.6
 _PIXEL_SIZE_RATIO: Final = 1.2
 _SHARPNESS_RATIO: Final = 2.0
 
@@ -222,19 +223,19 @@ def check_cast(e: Evidence) -> Row:
     cause = "output cast"
     if e.saved is None or e.output is None:
         return Row(9, cause, "unseen", "No saved output was given (--saved).", "code")
-    saved, output = e.saved, e.output / e.unit
+    saved, output = e.saved, e.output
     levels = len(np.unique(saved))
     found = f"{levels} levels saved, as {saved.dtype}, of an output up to {output.max():.3g}."
     is_flat = levels <= 2 and float(output.std()) > 0.01 * max(abs(float(output.max())), 1e-30)
-    is_wrapped = False
-    bright = output >= np.percentile(output, 99.5)
-    if saved.dtype.kind in "ui" and saved.shape == output.shape and output.max() > 1:
-        over = output > 1.02
-        is_wrapped = bool(over.any()) and float(np.median(saved[over])) < 0.75 * float(saved.max())
-        found += (
-            f" Where it is above 1, {np.median(saved[over]):.0f} was saved." if over.any() else ""
-        )
-    figures = {"levels": levels, "bright": float(bright.mean())}
+    bright, figures = 1.0, {"levels": float(levels)}
+    if saved.dtype.kind in "ui" and saved.shape == output.shape and saved.max() > 0:
+        # A cast that begins again at 0 makes the brightest pixels dark.
+        top = output >= np.percentile(output, 99.8)
+        bright = float(np.median(saved[top]) / saved.max())
+        bright /= max(float(np.median(output[top]) / output.max()), 1e-30)
+        found += f" Where the output is brightest, {bright:.0%} of what should be there was saved."
+        figures["bright"] = bright
+    is_wrapped = bright < _LEAST_BRIGHT
     remedy = "Save the float output, or multiply by 255, cut to 0 .. 255 and round before the cast."
     status: Status = "bad" if is_flat or is_wrapped else "good"
     return Row(9, cause, status, found, "code", remedy, figures)
@@ -285,9 +286,7 @@ def check_likeness(e: Evidence) -> Row:
     if e.output is None:
         return Row(13, cause, "unseen", "The network wasn't run.")
     r = likeness(e.output, e.image)
-    usual = float("nan")
-    if e.typical is not None and e.typical_output is not None:
-        usual = likeness(e.typical_output, e.typical.mean(axis=0))
+    usual = e.typical_r
     least = LEAST_R if not usual < LEAST_R + 0.1 else usual - 0.2
     found = f"r(out, in) is {r:.2f}"
     found += f" (test image: {usual:.2f})" if np.isfinite(usual) else ""

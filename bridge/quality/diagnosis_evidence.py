@@ -31,7 +31,9 @@ class Evidence:
     index : int
         Which of the network's outputs ``output`` is.
     typical_output : ndarray or None, (y, x)
-        The package's test output.
+        What the network makes of the test image.
+    typical_r : float
+        Correlation of the package's test output with its test image; NaN without one.
     n_bad_input : int
         NaN and infinite pixels of the image; they were filled before the pass.
     weights : WeightsLook or None
@@ -60,6 +62,7 @@ class Evidence:
     seen: Seen | None = None
     index: int = 0
     typical_output: Image | None = None
+    typical_r: float = float("nan")
     n_bad_input: int = 0
     weights: WeightsLook | None = None
     weights_error: str = ""

@@ -135,7 +135,7 @@ def gather(
     evidence = replace(evidence, weights=runner.look, weights_error=runner.error)
     if runner.run is None:
         return Gathered(evidence, None, "", tuple(notes))
-    evidence = _run(evidence, runner, ready, examples, lead)
+    evidence = _run(package, evidence, runner, ready, examples, lead)
     assert evidence.seen is not None
     notes += evidence.seen.unseen
     evidence = replace(
@@ -200,7 +200,12 @@ class _Runner:
 
 
 def _run(
-    evidence: Evidence, runner: _Runner, ready: list[NDArray[Any]], examples: Examples, lead: int
+    package: Package,
+    evidence: Evidence,
+    runner: _Runner,
+    ready: list[NDArray[Any]],
+    examples: Examples,
+    lead: int,
 ) -> Evidence:
     """Run on the image, on the test image, and where the range is odd on the image stretched."""
     assert runner.run is not None
@@ -213,6 +218,7 @@ def _run(
         evidence = replace(
             evidence,
             typical_output=_mean_plane(typical),
+            typical_r=_stored_r(package, evidence),
             typical_fineness=fineness(evidence.typical.mean(axis=0)),
             fineness=fineness(evidence.image),
         )
@@ -226,6 +232,20 @@ def _run(
     stretched[lead] = values.astype(np.float32)
     rescued = _mean_plane(runner.run(stretched).outputs[evidence.index])
     return replace(evidence, rescued_r=likeness(rescued, evidence.image))
+
+
+def _stored_r(package: Package, evidence: Evidence) -> float:
+    """Correlate the stored test output with the test image; NaN where there is none."""
+    stored = package.description.outputs[evidence.index].test_tensor
+    if stored is None or evidence.typical is None:
+        return float("nan")
+    try:
+        made = np.load(package.file(stored), allow_pickle=False)
+    except (PackageError, OSError, ValueError):
+        return float("nan")
+    if made.ndim < 2:
+        return float("nan")
+    return likeness(_mean_plane(made), evidence.typical.mean(axis=0))
 
 
 def _pick_output(geometry: Geometry, result: str) -> int:

@@ -173,18 +173,17 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         values, running = args[0], args[4]
         name = self.names.get(running.data_ptr(), self.last).removesuffix(".running_var")
         own = values.transpose(0, 1).flatten(1).var(dim=1, correction=0)
-        ratio = running / own.clamp_min(torch.finfo(torch.float32).tiny)
-        self.norms[name] = RunningNorm(name, float(running.min()), float(ratio.median()))
+        has_variance = bool((own > 0).any())  # one pixel has none
+        ratio = float((running / own)[own > 0].median()) if has_variance else float("nan")
+        self.norms[name] = RunningNorm(name, float(running.min()), ratio)
 
     def before(self, output: torch.Tensor) -> Image | None:
         """Find what the last cut before an output was given, through the mean of its channels."""
-        cut = next((c for c in reversed(self.cuts) if _gives(c.made, output)), None)
-        while cut is not None:
-            given = cut.given
-            cut = next((c for c in reversed(self.cuts) if _is_same(c.made, given)), None)
-            if cut is None:
-                return np.asarray(given.float().numpy())
-        return None
+        given: torch.Tensor | None = None
+        for cut in reversed(self.cuts):  # a clamp may follow a ReLU: the first of them counts
+            if _gives(cut.made, output) if given is None else _is_same(cut.made, given):
+                given = cut.given
+        return None if given is None else np.asarray(given.float().numpy())
 
 
 def _is_image(value: Any) -> bool:
