@@ -7,6 +7,7 @@
 #@ CharSequence (label="Pixel size nm", description="Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0.0") pixel_size_nm
 #@ CharSequence (label="Simulate", description="Whether to learn from a simulation too; auto: only where there is no movie.", visibility=INVISIBLE, required=false, persist=false, value="auto") simulate
 #@ CharSequence (label="Like", description="Table whose density, photons, widths and background the simulation takes over.", visibility=INVISIBLE, required=false, persist=false, value="") like
+#@ CharSequence (label="Pairs", description="Folder of image pairs, as `zoobridge pairs` makes it; for edsr, srgan, sr3, dfcan ...", visibility=INVISIBLE, required=false, persist=false, value="") pairs
 #@ CharSequence (label="Camera offset adu", description="Counts of a dark pixel; -1 takes it from the table's protocol or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="-1.0") camera_offset_adu
 #@ CharSequence (label="Electrons per adu", description="Electrons per count; 0 takes it from the table's protocol or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0.0") electrons_per_adu
 #@ CharSequence (label="Em gain", description="Electron multiplication gain; 0 takes it from the table's protocol or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0.0") em_gain
@@ -24,6 +25,7 @@ def form = [
     [name: "pixel_size_nm", type: "number", value: "0.0", choices: [], help: "Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", low: 0, high: 10000],
     [name: "simulate", type: "choice", value: "auto", choices: ["auto", "always", "never"], help: "Whether to learn from a simulation too; auto: only where there is no movie.", low: null, high: null],
     [name: "like", type: "text", value: "", choices: [], help: "Table whose density, photons, widths and background the simulation takes over.", low: null, high: null],
+    [name: "pairs", type: "text", value: "", choices: [], help: "Folder of image pairs, as `zoobridge pairs` makes it; for edsr, srgan, sr3, dfcan ...", low: null, high: null],
     [name: "camera_offset_adu", type: "number", value: "-1.0", choices: [], help: "Counts of a dark pixel; -1 takes it from the table's protocol or the recipe.", low: -1, high: 100000],
     [name: "electrons_per_adu", type: "number", value: "0.0", choices: [], help: "Electrons per count; 0 takes it from the table's protocol or the recipe.", low: 0, high: 10000],
     [name: "em_gain", type: "number", value: "0.0", choices: [], help: "Electron multiplication gain; 0 takes it from the table's protocol or the recipe.", low: 0, high: 10000],
@@ -34,7 +36,7 @@ def form = [
     [name: "change", type: "list", value: "", choices: [], help: "Other values of the recipe, KEY=VALUE, such as fit.learning_rate=0.001.", low: null, high: null],
     [name: "resume", type: "flag", value: "false", choices: [], help: "Go on with the run in the folder.", low: null, high: null],
 ]
-def values = [output: output, recipe: recipe, stack: stack, table: table, pixel_size_nm: pixel_size_nm, simulate: simulate, like: like, camera_offset_adu: camera_offset_adu, electrons_per_adu: electrons_per_adu, em_gain: em_gain, minutes: minutes, steps: steps, seed: seed, device: device, change: change, resume: resume]
+def values = [output: output, recipe: recipe, stack: stack, table: table, pixel_size_nm: pixel_size_nm, simulate: simulate, like: like, pairs: pairs, camera_offset_adu: camera_offset_adu, electrons_per_adu: electrons_per_adu, em_gain: em_gain, minutes: minutes, steps: steps, seed: seed, device: device, change: change, resume: resume]
 def file = [System.getProperty("ij.dir"), ij.IJ.getDir("imagej")].findAll { it }
     .collect { new File(it, "zoobridge/ZooBridge.groovy") }.find { it.isFile() }
 if (file == null) {

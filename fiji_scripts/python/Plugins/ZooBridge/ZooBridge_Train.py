@@ -8,6 +8,7 @@
 #@ CharSequence (label="Pixel size nm", description="Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0.0") pixel_size_nm
 #@ CharSequence (label="Simulate", description="Whether to learn from a simulation too; auto: only where there is no movie.", visibility=INVISIBLE, required=false, persist=false, value="auto") simulate
 #@ CharSequence (label="Like", description="Table whose density, photons, widths and background the simulation takes over.", visibility=INVISIBLE, required=false, persist=false, value="") like
+#@ CharSequence (label="Pairs", description="Folder of image pairs, as `zoobridge pairs` makes it; for edsr, srgan, sr3, dfcan ...", visibility=INVISIBLE, required=false, persist=false, value="") pairs
 #@ CharSequence (label="Camera offset adu", description="Counts of a dark pixel; -1 takes it from the table's protocol or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="-1.0") camera_offset_adu
 #@ CharSequence (label="Electrons per adu", description="Electrons per count; 0 takes it from the table's protocol or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0.0") electrons_per_adu
 #@ CharSequence (label="Em gain", description="Electron multiplication gain; 0 takes it from the table's protocol or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0.0") em_gain
