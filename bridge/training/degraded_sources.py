@@ -40,6 +40,7 @@ from bridge.training.recipe import Recipe
 _TEST_FIELDS: Final = 16
 _IMAGE_SUFFIXES: Final = {".tif", ".tiff", ".png"}
 _ANYWHERE_SHARE: Final = 0.2
+_LEAST_SIZE: Final = 0.85  # as of the job `detect`: specks are left out
 _EXPOSURE_SEED: Final = 5_000_011
 
 
@@ -212,7 +213,8 @@ def find_structures(pixels: NDArray[np.float32], *, radius_px: float, factor: in
     cut = np.ascontiguousarray(pixels[:height, :width], np.float32)
     if not radius_px:
         return SharpImage(cut, pd.DataFrame({"x_px": [], "y_px": []}))
-    return SharpImage(cut, find_spots(cut, radius_px=max(radius_px, 1.0), least_size=0.5))
+    spots = find_spots(cut, radius_px=max(radius_px, 1.0), least_size=_LEAST_SIZE)
+    return SharpImage(cut, spots)
 
 
 def split_images(images: Sequence[SharpImage]) -> dict[str, list[SharpImage]]:
