@@ -305,7 +305,7 @@ def summarise_job(
         "summary": str(places.summary),
         "json": str(places.json),
         "models": [one.name for one in contest.standings if one.kind == "model"],
-        "figures": {one.name: _figures_of(one, summary)["figures"] for one in contest.standings},
+        "figures": {one.name: _means_of(one, summary) for one in contest.standings},
     }
     columns, rows = _mean_rows(contest.standings, summary, ALL, _IN_SHELL, ruler, spans=False)
     return Result(
@@ -476,6 +476,12 @@ def _figures_of(standing: Standing, summary: pd.DataFrame) -> dict[str, Any]:
         "alarms": list(standing.alarms),
         "figures": figures,
     }
+
+
+def _means_of(standing: Standing, summary: pd.DataFrame) -> dict[str, JsonValue]:
+    """Give one contestant's means over all fields."""
+    own = summary[(summary["model"] == standing.name) & (summary["structure"] == ALL)]
+    return {str(row["figure"]): _number(row["mean"]) for row in own.to_dict("records")}
 
 
 def _alarms(contest: ImageContest) -> list[str]:

@@ -25,7 +25,7 @@ from bridge.quality.image_figures import FIGURES, PERCEPTUAL, Ruler
 from bridge.quality.ranking import ALL
 
 _MOST_PX: Final = 192
-_COLUMNS: Final = 4
+_MOST_COLUMNS: Final = 5
 _ERROR_SHARE: Final = 0.25
 _MODEL, _BASELINE = "#0072B2", "#8a8a8a"
 _TEXT: Final[Any] = {
@@ -60,7 +60,7 @@ def draw_field(
     Returns
     -------
     Figure
-        At most four in a row, each with its difference from what is wanted below.
+        At most five in a row, each with its difference from what is wanted below.
     """
     models = [s.name for s in contest.standings if s.kind == "model"]
     ours = ["input", RICHARDSON_LUCY, *models]
@@ -69,8 +69,8 @@ def draw_field(
     if NOISY_TARGET in images:
         columns.append((NOISY_TARGET, images[NOISY_TARGET]))
     columns.append(("truth" if one.truth is not None else "target", wanted))
-    n_bands = math.ceil(len(columns) / _COLUMNS)
-    width = min(len(columns), _COLUMNS)
+    n_bands = math.ceil(len(columns) / _MOST_COLUMNS)
+    width = math.ceil(len(columns) / n_bands)
     figure = Figure(figsize=(2.45 * width, 5.25 * n_bands), layout="constrained")
     panels = np.atleast_2d(figure.subplots(2 * n_bands, width, squeeze=False))
     for axes in panels.ravel():
@@ -79,8 +79,8 @@ def draw_field(
     ceiling = ruler.black + ruler.data_range
     reach = _ERROR_SHARE * ruler.data_range
     for number, (name, image) in enumerate(columns):
-        above = panels[number // _COLUMNS * 2, number % _COLUMNS]
-        below = panels[number // _COLUMNS * 2 + 1, number % _COLUMNS]
+        above = panels[number // width * 2, number % width]
+        below = panels[number // width * 2 + 1, number % width]
         above.imshow(image[cut], cmap="gray", vmin=ruler.black, vmax=ceiling)
         above.set_title("\n".join(textwrap.wrap(name, 26)), fontweight="bold")
         if image is wanted:

@@ -171,6 +171,9 @@ def test_an_adversarial_recipe_starts_from_the_regression_before_it(pairs, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(  # bioimageio leaves files open
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
+)
 def test_recipes_are_trained_on_the_training_fields_and_then_compared(
     compare: Run, pairs, tmp_path
 ):
