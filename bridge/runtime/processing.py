@@ -83,6 +83,7 @@ class Pipeline:
             for t in description.outputs
         }
         self._plain = {name: _as_arithmetic(ops) for name, ops in self._pre.items()}
+        self._least_range = least_ranges(package)
         self.clipped: dict[str, int] = {}
         """Output values per tensor that were clipped, since a cast to integers would wrap them."""
 
@@ -133,11 +134,13 @@ class Pipeline:
         """
         found: Statistics = {}
         for name, source in sources.items():
+            least = self._least_range.get(name, 0.0)
             wanted = [m for m in self.measures([name]) if isinstance(m, _DATASET) == of_all_items]
             for group_dim in (None, "c"):
                 group = [m for m in wanted if _group_dim(m, source.tensor) == group_dim]
                 if group:
-                    found.update(_measure_group(group, source, items, group_dim))
+                    measured = _measure_group(group, source, items, group_dim)
+                    found.update(_widen(measured, least) if least else measured)
         return found
 
     def preprocess(self, name: str, array: NDArray[Any], stat: Statistics) -> NDArray[Any]:
@@ -233,6 +236,36 @@ class ItemStatistics(Sequence[Statistics]):
                 if len(self._own) > self._KEPT:
                     self._own.popitem(last=False)
             return self._own[number]
+
+
+def least_ranges(package: Package) -> dict[str, float]:
+    """Give what the range of an input is at least taken for when it is stretched, by its name.
+
+    ``config.zoobridge.least_range`` of a package; no operation of the specification can say it.
+    """
+    said: Any = package.description.config.model_dump().get("zoobridge") or {}
+    told = said.get("least_range")
+    if not isinstance(told, dict):
+        return {}
+    return {str(name): float(v) for name, v in told.items() if isinstance(v, int | float) and v > 0}
+
+
+def _widen(measured: Statistics, least: float) -> Statistics:
+    """Raise the upper ones of quantiles that lie nearer than the least range.
+
+    So an image of noise only isn't stretched to full contrast.
+    """
+    numbers = {
+        m: v
+        for m, v in measured.items()
+        if isinstance(m, _QUANTILES) and isinstance(v, float)  # one for all channels
+    }
+    if numbers:
+        floor = min(numbers.values()) + least
+        middle = (min(m.q for m in numbers) + max(m.q for m in numbers)) / 2
+        measured = dict(measured)
+        measured.update({m: max(v, floor) for m, v in numbers.items() if m.q > middle})
+    return measured
 
 
 def _operator(

@@ -13,7 +13,7 @@ from bioimageio.spec.generic.v0_3 import Author, CiteEntry
 from bioimageio.spec.model import v0_5
 from torch import nn
 
-from bridge.training.kind import STRETCH_EPS, STRETCH_FLOOR, About, Input
+from bridge.training.kind import STRETCH_EPS, About, Input
 from bridge.training.networks import stride_of
 from bridge.training.recipe import Recipe
 from bridge.training.tasks.base import Scaling
@@ -163,18 +163,15 @@ def _scale(told: Input, scaling: Scaling) -> list[v0_5.PreprocessingDescr]:
         kwargs = v0_5.FixedZeroMeanUnitVarianceKwargs(mean=scaling.mean, std=scaling.std)
         return [to_float, v0_5.FixedZeroMeanUnitVarianceDescr(kwargs=kwargs), to_float]
     low, high = told.stretch_percent
-    # A scaling before it turns the floor into the greatest eps that the specification allows.
-    gain = STRETCH_FLOOR / told.floor if told.floor else 1.0
-    scaled = v0_5.ScaleLinearDescr(kwargs=v0_5.ScaleLinearKwargs(gain=gain))
     stretched = v0_5.ScaleRangeDescr(
         kwargs=v0_5.ScaleRangeKwargs(
             axes=[v0_5.AxisId(name) for name in ("channel", "y", "x")],
             min_percentile=low,
             max_percentile=high,
-            eps=STRETCH_FLOOR if told.floor else STRETCH_EPS,
+            eps=STRETCH_EPS,
         )
     )
-    return [to_float, *([scaled] if told.floor else []), stretched, to_float]
+    return [to_float, stretched, to_float]
 
 
 def _describe_output(

@@ -19,8 +19,6 @@ from bridge.training.tasks.base import Scaling, TrainingTask
 
 Arrays = Sequence[NDArray[np.generic]]
 STRETCH_EPS: Final = 1e-6
-STRETCH_FLOOR: Final = 0.1
-"""Greatest ``eps`` of ``scale_range``, which a floor is brought to."""
 _BATCH: Final = 8
 
 
@@ -54,7 +52,8 @@ class Input:
     stretch_percent: tuple[float, float] = (0.0, 100.0)
     """Percentiles that become 0 and 1, where it is stretched."""
     floor: float = 0.0
-    """Added to their difference, in the image's own units."""
+    """What their difference is at least taken for, in the image's own units. zoobridge minds it;
+    other programs, for whose operations it can't be said, stretch an empty image to its noise."""
     upscaling: int = 1
     """Pixels per pixel of the first input, and direction."""
 
@@ -204,10 +203,10 @@ def stretch(
 ) -> NDArray[np.float32]:
     """Make two percentiles of an image 0 and 1, as the Model Zoo's ``scale_range`` does.
 
-    With a floor the upper one becomes less: range / (range + floor). So an image of noise only
-    isn't stretched to full contrast.
+    Where they differ by less than the floor, the upper one becomes less than 1: an image of noise
+    only isn't stretched to full contrast.
     """
     low, high = np.percentile(image, percent)
-    span = high - low + (floor or STRETCH_EPS)
+    span = max(high - low, floor) + STRETCH_EPS
     stretched: NDArray[np.float32] = ((image - low) / span).astype(np.float32)
     return stretched

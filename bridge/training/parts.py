@@ -133,9 +133,9 @@ class StormData(Part):
     fields: Annotated[int, Field(ge=2, le=10_000)] = 40
     """Fields that are simulated to learn from; renderings, noise and place are drawn afresh."""
     floor: _NotNegative | None = None
-    """Added to each widefield image's range when it is stretched, in its own units, so that noise
-    without a structure isn't stretched to full contrast; none takes a quarter of the training
-    images' median range."""
+    """What a widefield image's range is at least taken for when it is stretched, in its own units,
+    so that noise without a structure isn't stretched to full contrast; none takes a quarter of the
+    training images' median range."""
     patch_px: Annotated[int, Field(ge=16, le=2048)] = 256
     """Edge of a training patch."""
     validation_patches: Annotated[int, Field(ge=2, le=4096)] = 8

@@ -77,7 +77,8 @@ class UrNetKind(Kind):
     ) -> About:
         """Put together what is said of the tensors."""
         percent = percent_of(recipe)
-        config = {"stretch": {"percentiles": list(percent), "floor": scaling.floor}}
+        stretched = {inputs[0].name: scaling.floor}
+        config = {"least_range": stretched, "stretch_percentiles": list(percent)}
         modality = "fluorescence microscopy"
         return About(inputs, outputs, modality, TAGS, config, is_local=is_local(recipe))
 
@@ -132,7 +133,8 @@ class UrNetKind(Kind):
             (
                 f"Input: a widefield image that was enlarged to {opened.pixel_size_nm:g} nm pixels "
                 f"first. Each whole image is stretched by its percentiles {low:g} and {high:g}, "
-                f"with {opened.floor:g} added to their difference, never tile by tile.",
+                f"never tile by tile. zoobridge takes their difference for {opened.floor:g} at "
+                "least, so that an empty image stays dark; other programs stretch its noise.",
                 "Output: on the same pixels, 0 to about 1. Most of a right answer is black: look "
                 "at it with its contrast stretched.",
                 tiles,

@@ -74,7 +74,7 @@ class StormSources(Sources):
     test: list[TestField]
     """What it is measured on."""
     floor: float
-    """Added to each widefield image's range when it is stretched, in its own units."""
+    """What each widefield image's range is at least taken for, in its own units."""
     conditions: StormConditions | None
     """What is simulated."""
     trained_on: dict[str, object]
@@ -158,7 +158,7 @@ class StormPatches:
     percent : (float, float)
         Percentiles of a whole widefield image that become 0 and about 1.
     floor : float
-        Added to their difference.
+        What their difference is at least taken for.
     """
 
     def __init__(

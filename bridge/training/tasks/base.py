@@ -41,7 +41,7 @@ class Scaling(NamedTuple):
     target_std: float = 1.0
     """Difference of the target that the network calls 1."""
     floor: float = 0.0
-    """Added to each image's range when it is stretched, in its own units."""
+    """What each image's range is at least taken for when it is stretched, in its own units."""
 
 
 def measure_scaling(source: Source, *, seed: int, n_patches: int = 128) -> Scaling:

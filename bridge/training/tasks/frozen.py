@@ -63,7 +63,7 @@ def floor_of(path: Path) -> float:
         if note.is_file():
             return float(json.loads(note.read_text(encoding="utf-8"))["scaling"]["floor"])
         content = yaml.safe_load(description.read_text(encoding="utf-8"))
-        return float(content["config"]["zoobridge"]["stretch"]["floor"])
+        return float(content["config"]["zoobridge"]["least_range"]["widefield"])
     except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
         found = "doesn't say how it stretches widefield images"
         raise RecipeError(str(path), found, "a run or package of UR-Net-8") from error

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bridge.errors import RecipeError, TrainingError
 from bridge.training.batches import Batch, ImagePairs
@@ -71,8 +71,9 @@ class UrNetTask(AdversarialTask):
 
     def columns(self, n: int) -> list[Column]:
         """Show inputs, outputs and target, each the mean of its channels, from 0 to 1."""
-        inputs, targets = self.scaled(self.validation_batch(0))
-        images = self.images_of(inputs)
+        with torch.no_grad():
+            inputs, targets = self.scaled(self.validation_batch(0))
+            images = self.images_of(inputs)
         pictures = [*self.shown(inputs), *zip(self.names, images, strict=True), ("Target", targets)]
         columns = []
         for title, shown in pictures:
@@ -148,13 +149,13 @@ class XNetTask(UrNetTask):
 
     def __init__(self, *arguments: Any, **sources: Any) -> None:
         super().__init__(*arguments, **sources)
-        self.ur_net_8 = load_frozen(start_ur_of(self.storm_part))
+        # In a list it is no part of the task: it isn't averaged, saved or switched to training.
+        self._frozen = [load_frozen(start_ur_of(self.storm_part))]
 
-    def train(self, mode: bool = True) -> XNetTask:
-        """Switch dropout of the network, never that of UR-Net-8."""
-        super().train(mode)
-        self.ur_net_8.eval()
-        return self
+    @property
+    def ur_net_8(self) -> nn.Module:
+        """The network that makes the mimics."""
+        return self._frozen[0].to(self.device)
 
     def scaled(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Give widefield image and mimic as channels (b, 4, y, x), and the targets (b, 3, y, x)."""
