@@ -202,7 +202,7 @@ def compare_tiles(
     package = open_package(package_dir)
     least = int(package.description.inputs[0].axes[2].size.min)  # type: ignore[union-attr]
     tile = least + _CORE_PX  # the smallest input is little more than its two halos
-    edge = tile + _CORE_PX
+    edge = tile + _CORE_PX if is_local else 2 * tile  # what overlaps for blending is halved
     given = {name: _enlarge(frames[:2], edge) for name, frames in inputs.items()}
     outputs = []
     for chosen in (-(-edge // 8) * 8, tile):

@@ -55,7 +55,7 @@ class XNetKind(UrNetKind):
         """Say that there are two images in."""
         mimic = Input(
             "mu_srm",
-            "UR-Net-8's image of the same widefield image, cut to 0 .. 1; a black one can't be used.",
+            "UR-Net-8's image of the same widefield image, cut to 0 .. 1; never a black one.",
             tuple(f"rendering_{number}" for number in range(1, CHANNELS + 1)),
             "float32",
             "none",
@@ -76,8 +76,8 @@ class XNetKind(UrNetKind):
         """Say what the second input is."""
         return (
             "The second input, mu_srm, is the output of UR-Net-8's package for the same image; "
-            "the package of the whole chain needs the widefield image only. Look at it first: from a "
-            "black one X-Net makes a bright image, and a wrong one.",
+            "the package of the whole chain needs the widefield image only. Look at it first: from "
+            "a black one X-Net makes a bright image, and a wrong one.",
         )
 
 
