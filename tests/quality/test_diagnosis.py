@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import planted_networks as planted
 import pytest
 import torch
@@ -14,6 +15,7 @@ import xarray as xr
 from bridge.errors import ImageError
 from bridge.quality.diagnosis import Diagnosis, diagnose, require_mu_srm
 from bridge.quality.diagnosis_gather import Gathered, gather
+from bridge.quality.diagnosis_probe import watch_onnx
 from bridge.zoo.package import Package
 
 NAMES = ("ur_net_8", "x_net", "port")
@@ -331,3 +333,36 @@ def test_colours_for_a_grey_network_are_refused(healthy):
         gather(healthy["ur_net_8"], {"wf": colours}, trust=True)
     with pytest.raises(ImageError, match="mu_srm"):
         gather(healthy["x_net"], {"wf": image(FIELD.wf)}, trust=True)
+
+
+def test_an_onnx_graph_shows_what_its_last_relu_is_given():
+    weights = np.random.default_rng(0).normal(size=(2, 1, 3, 3)).astype(np.float32)
+    ones, tiny = np.ones(2, np.float32), np.array([1.0, 2.5e-22], np.float32)
+    values = {"w": weights, "scale": ones, "shift": 0 * ones, "mean": 0 * ones, "var": tiny}
+    nodes = [
+        onnx.helper.make_node(
+            "BatchNormalization", ["conv", "scale", "shift", "mean", "var"], ["n"]
+        ),
+        onnx.helper.make_node("Relu", ["n"], ["output"]),
+    ]
+    conv = onnx.helper.make_node("Conv", ["input", "w"], ["conv"], pads=[1, 1, 1, 1])
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["b", c, "y", "x"])
+        for name, c in (("input", 1), ("output", 2))
+    ]
+    stored = [onnx.numpy_helper.from_array(value, name) for name, value in values.items()]
+    graph = onnx.helper.make_graph([conv, *nodes], "toy", ends[:1], ends[1:], stored)
+    opset = [onnx.helper.make_opsetid("", 18)]
+    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=8)
+    image = np.random.default_rng(1).random((1, 1, 8, 9), dtype=np.float32)
+    seen = watch_onnx(model.SerializeToString(), [image])
+    convolved = torch.nn.functional.conv2d(
+        torch.from_numpy(image), torch.from_numpy(weights), padding=1
+    ).numpy()
+    expected = convolved / np.sqrt(tiny + 1e-5)[:, None, None]
+    assert seen.before[0] is not None
+    np.testing.assert_allclose(seen.before[0], expected, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(seen.outputs[0], np.maximum(expected, 0), rtol=1e-4, atol=1e-3)
+    assert [found.name for found in seen.norms] == ["var"]
+    assert seen.norms[0].least_variance < 1e-8
+    assert seen.unseen
