@@ -28,8 +28,8 @@ from bridge.restoration.kernel import given_width, kernel_between
 from bridge.training.batches import ImagePairs, seed_of
 from bridge.training.kind import stretch
 from bridge.training.pair_sources import (
+    KeptField,
     PairSources,
-    TestField,
     cut_at,
     draw_fields,
     simulated_test,
@@ -173,7 +173,7 @@ def open_degraded(recipe: Recipe, *, stride: int) -> PairSources:
     else:
         rng = np.random.default_rng(recipe.fit.seed)
         test = [
-            TestField("kept images", degradation.apply(one.pixels, rng), one.pixels, None)
+            KeptField("kept images", degradation.apply(one.pixels, rng), one.pixels, None)
             for one in parts["test"]
         ]
     n_found = sum(len(one.places) for one in sharp)

@@ -30,7 +30,7 @@ _VALIDATION_SEED: Final = 3_000_017
 
 
 @dataclass(frozen=True)
-class TestField:
+class KeptField:
     """A field that a finished network is measured on, and that it never saw."""
 
     structure: str
@@ -47,7 +47,7 @@ class TestField:
 class PairSources(Sources):
     """What a network that turns images into images learns from."""
 
-    test: list[TestField]
+    test: list[KeptField]
     """What it is measured on."""
     conditions: PairConditions | None
     """What is simulated."""
@@ -271,14 +271,14 @@ def _simulate(recipe: Recipe) -> PairSources:
 
 def simulated_test(
     conditions: PairConditions, n_fields: int, *, percent: tuple[float, float] | None
-) -> list[TestField]:
+) -> list[KeptField]:
     """Draw and expose fields that nothing learns from."""
     found = []
     for number, pair in enumerate(draw_fields(conditions, n_fields, seed=_TEST_SEED)):
         generator = torch.Generator().manual_seed(_TEST_SEED + number)
         noisy = expose(stack([pair.input]), stack([pair.target]), conditions, generator=generator)
         image, target = (tensor[0, 0].numpy() for tensor in noisy)
-        found.append(TestField(pair.structure, image, target, pair.target))
+        found.append(KeptField(pair.structure, image, target, pair.target))
     return found
 
 
@@ -309,7 +309,7 @@ def _open_folder(recipe: Recipe) -> PairSources:
     )
     kept = folder.of("test") or folder.of("validation")
     test = [
-        TestField(
+        KeptField(
             field.structure,
             np.asarray(field.input(), np.float32),
             np.asarray(field.target(), np.float32),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bridge.quality.metrics import flux_ratio, peak_signal_to_noise, range_invariant_psnr
 from bridge.quality.structure import structural_similarity
-from bridge.training.pair_sources import TestField
+from bridge.training.pair_sources import KeptField
 
 Restore = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 _NAMES: Final = MappingProxyType(
@@ -91,12 +91,12 @@ class Figures:
         )
 
 
-def measure(fields: Sequence[TestField], restore: Restore, *, scale: int) -> Figures:
+def measure(fields: Sequence[KeptField], restore: Restore, *, scale: int) -> Figures:
     """Restore fields, and compare with what is right.
 
     Parameters
     ----------
-    fields : sequence of TestField
+    fields : sequence of KeptField
         Nothing was learned from them.
     restore : callable
         Turns an input (y, x) into an output (Y, X), both in their own units.
@@ -141,7 +141,7 @@ def _compare(
 
 
 def _average(
-    fields: Sequence[TestField], rows: Sequence[Mapping[str, float]]
+    fields: Sequence[KeptField], rows: Sequence[Mapping[str, float]]
 ) -> dict[str, dict[str, float]]:
     kinds = dict.fromkeys(field.structure for field in fields)
     groups = {

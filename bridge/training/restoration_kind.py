@@ -25,7 +25,7 @@ from bridge.training.kind import (
     stretch,
 )
 from bridge.training.networks import build_network, stride_of
-from bridge.training.pair_sources import PairSources, TestField, open_pair_sources
+from bridge.training.pair_sources import KeptField, PairSources, open_pair_sources
 from bridge.training.parts import AdversarialPart, DiffusionPart, RegressionPart
 from bridge.training.recipe import Recipe
 from bridge.training.restoration_figures import measure
@@ -332,10 +332,10 @@ def pairs_of(sources: Sources) -> PairSources:
     return sources
 
 
-def _stretched(field: TestField, percent: tuple[float, float]) -> TestField:
+def _stretched(field: KeptField, percent: tuple[float, float]) -> KeptField:
     """Put the right answer into the units that the output has."""
     truth = None if field.truth is None else stretch(field.truth, percent)
-    return TestField(field.structure, field.input, stretch(field.target, percent), truth)
+    return KeptField(field.structure, field.input, stretch(field.target, percent), truth)
 
 
 def _tell_data(sources: PairSources, recipe: Recipe) -> str:
