@@ -267,7 +267,7 @@ def _write_examples(run: Run, kind: Kind, about: About, folder: Path, least_px: 
             np.save(folder / tensor_file(f"test_{role}", names, number, "npy"), array)
             # Of several channels a page each: all in one page would be read as colours.
             path = folder / tensor_file(f"sample_{role}", names, number, "tif")
-            tifffile.imwrite(path, sample, compression="zlib")
+            tifffile.imwrite(path, sample, compression="zlib", photometric="minisblack")
     return _Examples(inputs, outputs, test)
 
 

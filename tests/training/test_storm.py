@@ -410,8 +410,8 @@ def test_a_chain_is_trained_stopped_and_taken_up_again(tmp_path):
 )
 def test_the_tileable_chain_s_package_has_one_input_and_four_outputs(tmp_path, monkeypatch):
     monkeypatch.setenv("ZOOBRIDGE_HOME", str(tmp_path / "home"))
-    arguments = {"ur_width": 2, "ur_depth": 2, "x_width": 2, "x_depth": 2, "norm": "pixel"}
-    changes = {**CHAIN, "network.arguments": arguments, "data.simulation.edge_px": 128}
+    arguments = {"ur_width": 4, "ur_depth": 2, "x_width": 4, "x_depth": 2, "norm": "none"}
+    changes = {**CHAIN, "network.arguments": arguments, "fit.learning_rate": 1e-5}
     chain = train_chain(load_recipe(find_recipe("xmicroscopy"), changes), tmp_path / "run")
     packaged = make_package(chain.whole, tmp_path / "package")
     assert packaged.is_local
@@ -419,7 +419,7 @@ def test_the_tileable_chain_s_package_has_one_input_and_four_outputs(tmp_path, m
     package = open_package(packaged.folder)
     assert [str(told.id) for told in package.description.outputs] == ["mu_srm", "xm1", "xm2", "xm3"]
     assert [str(told.id) for told in package.description.inputs] == ["widefield"]
-    noise = np.random.default_rng(0).poisson(12, (100, 90)).astype(np.float32)
+    noise = np.random.default_rng(0).poisson(12, (160, 144)).astype(np.float32)
     image = xr.DataArray(noise, dims=("y", "x"))
     settings = Settings(engine="onnxruntime", device="cpu")
     images, _ = predict_arrays(package, {"widefield": image}, settings)
