@@ -37,6 +37,7 @@ _MOST_RADII = 8.0  # sizes beyond are not told apart
 _FALSE_PER_PLANE = 0.05
 _QUIET = 1e-3  # noise is taken to be at least this part of the largest response
 _MAD_TO_SD = 1.4826
+_BLACK_SHARE = 0.1  # of pixels with the least value: the background is without noise then
 _CLEARLY_MORE = 1.5
 _NEIGHBOURHOOD = 13  # edge of the neighbourhood of which noise is taken, in radii
 _LEAST_RADIUS_PX = 1.0
@@ -160,7 +161,9 @@ def find_spots(
     sigma_px = radius_px / math.sqrt(2)
     least = automatic_threshold(values.shape, radius_px) if threshold is None else threshold
     response, wider = blob_responses(values, (sigma_px, _WIDER * sigma_px))
-    scores = response / (_noise(response, radius_px) * edge_noise(values.shape, sigma_px))
+    scores = response / (_noise(response) * edge_noise(values.shape, sigma_px))
+    is_black = float((values == values.min()).mean()) > _BLACK_SHARE
+    excess = _excess_noise(response, radius_px) if is_black else np.ones_like(scores)
     spacing = max(1, int(radius_px if min_distance_px is None else min_distance_px))
     peaks = peak_local_max(  # type: ignore[no-untyped-call]
         scores, min_distance=spacing, threshold_abs=0.0, exclude_border=False, p_norm=2
@@ -173,7 +176,7 @@ def find_spots(
         {
             "x_px": columns + 0.5 + dx,
             "y_px": rows + 0.5 + dy,
-            "score": scores[rows, columns],
+            "score": (scores / excess)[rows, columns],
             "radius_px": sizes * radius_px,
         }
     )
@@ -232,20 +235,24 @@ def edge_noise(shape: tuple[int, ...], sigma_px: float) -> NDArray[np.float64]:
     return deviation
 
 
-def _noise(response: NDArray[np.float64], radius_px: float) -> NDArray[np.float64]:
-    """Give the responses' standard deviation without outliers, at each place; above 0 everywhere.
+def _noise(response: NDArray[np.float64]) -> float:
+    """Give the responses' standard deviation without outliers; above 0 for images without noise."""
+    deviation = _MAD_TO_SD * float(np.median(np.abs(response - np.median(response))))
+    return max(deviation, _QUIET * float(np.abs(response).max()), _TINY)
 
-    It is that of the whole plane, or that of the neighbourhood where this is clearly more: light
-    brings noise, so that a cell is noisier than the black around it.
+
+def _excess_noise(response: NDArray[np.float64], radius_px: float) -> NDArray[np.float64]:
+    """Give how many times noisier each place's neighbourhood is than the plane; 1 at least.
+
+    Light brings noise, so that a cell is noisier than the black around it: needed where there is
+    black. Small factors are taken for chance, or for the structures themselves.
     """
-    apart = np.abs(response - np.median(response))
-    least = max(_MAD_TO_SD * float(np.median(apart)), _QUIET * float(apart.max()), _TINY)
     step = max(1, int(radius_px))
-    around = _MAD_TO_SD * ndimage.median_filter(apart[::step, ::step], _NEIGHBOURHOOD)
+    apart = np.abs(response[::step, ::step] - np.median(response))
+    around = _MAD_TO_SD * ndimage.median_filter(apart, _NEIGHBOURHOOD) / _noise(response)
     places = [np.arange(n) // step for n in response.shape]
-    local = around[np.ix_(*places)]
-    deviation: NDArray[np.float64] = np.where(local > _CLEARLY_MORE * least, local, least)
-    return deviation
+    excess: NDArray[np.float64] = np.where(around > _CLEARLY_MORE, around, 1.0)[np.ix_(*places)]
+    return excess
 
 
 def _sizes(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
