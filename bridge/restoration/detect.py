@@ -38,7 +38,6 @@ _FALSE_PER_PLANE = 0.05
 _QUIET = 1e-3  # noise is taken to be at least this part of the largest response
 _MAD_TO_SD = 1.4826
 _BLACK_SHARE = 0.1  # of pixels with the least value: the background is without noise then
-_CLEARLY_MORE = 1.5
 _NEIGHBOURHOOD = 13  # edge of the neighbourhood of which noise is taken, in radii
 _LEAST_RADIUS_PX = 1.0
 _TINY = 1e-300
@@ -244,14 +243,14 @@ def _noise(response: NDArray[np.float64]) -> float:
 def _excess_noise(response: NDArray[np.float64], radius_px: float) -> NDArray[np.float64]:
     """Give how many times noisier each place's neighbourhood is than the plane; 1 at least.
 
-    Light brings noise, so that a cell is noisier than the black around it: needed where there is
-    black. Small factors are taken for chance, or for the structures themselves.
+    Light brings noise, so that a cell is noisier than the black around it. Needed where there is
+    black, which the plane's own noise is taken from.
     """
     step = max(1, int(radius_px))
     apart = np.abs(response[::step, ::step] - np.median(response))
     around = _MAD_TO_SD * ndimage.median_filter(apart, _NEIGHBOURHOOD) / _noise(response)
     places = [np.arange(n) // step for n in response.shape]
-    excess: NDArray[np.float64] = np.where(around > _CLEARLY_MORE, around, 1.0)[np.ix_(*places)]
+    excess: NDArray[np.float64] = np.maximum(around, 1.0)[np.ix_(*places)]
     return excess
 
 

@@ -203,15 +203,17 @@ def test_what_cannot_be_looked_at_is_refused():
         find_places(plane, radius_px=2.0)
 
 
-def test_a_cell_on_black_is_no_heap_of_structures():
+def test_a_cell_on_black_is_no_heap_of_structures(monkeypatch):
     rng = np.random.default_rng(8)
     clean = np.zeros((200, 200))
     y, x = np.mgrid[:200, :200]
-    clean[np.hypot(y - 100, x - 100) < 80] = 10.0
+    clean[np.hypot(y - 100, x - 90) < 45] = 10.0
     spots = [(80, 90), (120, 110), (100, 60)]
     for place in spots:
         clean += 60 * np.exp(-((y - place[0]) ** 2 + (x - place[1]) ** 2) / (2 * 2.0**2))
-    found = find_spots(rng.poisson(clean), radius_px=3.0, least_size=0.5)
+    image = rng.poisson(clean)
+    found = find_spots(image, radius_px=3.0, least_size=0.5)
     best = found.head(3)[["y_px", "x_px"]].to_numpy() - 0.5
     assert all(np.hypot(*(best - place).T).min() < 1 for place in spots)
-    assert len(found) <= 10, "few of the cell's noise"
+    monkeypatch.setattr("bridge.restoration.detect._BLACK_SHARE", 2.0)  # the plane's noise alone
+    assert len(found) < 0.6 * len(find_spots(image, radius_px=3.0, least_size=0.5))
