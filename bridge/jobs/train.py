@@ -48,7 +48,7 @@ class Train(Job):
     positional: ClassVar[tuple[str, ...]] = ("recipe",)
 
     recipe: str = "deep-storm"
-    """Recipe (YAML), or deep-storm, deep-storm-original, dsir, localizer, -blinking or -3d."""
+    """Recipe (YAML), or a shipped one: deep-storm, localizer, edsr, srgan, sr3, xmicroscopy ..."""
     output: Path = Path("zoobridge-run")
     """Folder of the run; made if missing."""
     stack: str = ""

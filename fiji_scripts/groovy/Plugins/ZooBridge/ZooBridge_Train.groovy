@@ -1,7 +1,7 @@
 // Made by `zoobridge fiji launchers` from the job `train`; changes here are lost.
 #@script(label="ZooBridge Train", headless=true)
 #@ CharSequence (label="Output", description="Folder of the run; made if missing.", visibility=INVISIBLE, required=false, persist=false, value="") output
-#@ CharSequence (label="Recipe", description="Recipe (YAML), or deep-storm, deep-storm-original, dsir, localizer, -blinking or -3d.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") recipe
+#@ CharSequence (label="Recipe", description="Recipe (YAML), or a shipped one: deep-storm, localizer, edsr, srgan, sr3, xmicroscopy ...", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") recipe
 #@ CharSequence (label="Stack", description="Movie to learn from, TIFF; its right half judges. A localizer measures it.", visibility=INVISIBLE, required=false, persist=false, value="") stack
 #@ CharSequence (label="Table", description="Localizations in this movie, as ThunderSTORM exports them; a localizer is made like them.", visibility=INVISIBLE, required=false, persist=false, value="") table
 #@ CharSequence (label="Pixel size nm", description="Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0.0") pixel_size_nm
@@ -19,7 +19,7 @@
 #@ CharSequence (label="Resume", description="Go on with the run in the folder.", visibility=INVISIBLE, required=false, persist=false, value="false") resume
 def form = [
     [name: "output", type: "path", value: "", choices: [], help: "Folder of the run; made if missing.", low: null, high: null],
-    [name: "recipe", type: "text", value: "deep-storm", choices: [], help: "Recipe (YAML), or deep-storm, deep-storm-original, dsir, localizer, -blinking or -3d.", low: null, high: null],
+    [name: "recipe", type: "text", value: "deep-storm", choices: [], help: "Recipe (YAML), or a shipped one: deep-storm, localizer, edsr, srgan, sr3, xmicroscopy ...", low: null, high: null],
     [name: "stack", type: "text", value: "", choices: [], help: "Movie to learn from, TIFF; its right half judges. A localizer measures it.", low: null, high: null],
     [name: "table", type: "text", value: "", choices: [], help: "Localizations in this movie, as ThunderSTORM exports them; a localizer is made like them.", low: null, high: null],
     [name: "pixel_size_nm", type: "number", value: "0.0", choices: [], help: "Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", low: 0, high: 10000],

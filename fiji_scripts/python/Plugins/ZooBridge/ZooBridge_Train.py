@@ -2,7 +2,7 @@
 # Made by `zoobridge fiji launchers` from the job `train`; changes here are lost.
 #@script(label="ZooBridge Train", headless=true)
 #@ CharSequence (label="Output", description="Folder of the run; made if missing.", visibility=INVISIBLE, required=false, persist=false, value="") output
-#@ CharSequence (label="Recipe", description="Recipe (YAML), or deep-storm, deep-storm-original, dsir, localizer, -blinking or -3d.", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") recipe
+#@ CharSequence (label="Recipe", description="Recipe (YAML), or a shipped one: deep-storm, localizer, edsr, srgan, sr3, xmicroscopy ...", visibility=INVISIBLE, required=false, persist=false, value="deep-storm") recipe
 #@ CharSequence (label="Stack", description="Movie to learn from, TIFF; its right half judges. A localizer measures it.", visibility=INVISIBLE, required=false, persist=false, value="") stack
 #@ CharSequence (label="Table", description="Localizations in this movie, as ThunderSTORM exports them; a localizer is made like them.", visibility=INVISIBLE, required=false, persist=false, value="") table
 #@ CharSequence (label="Pixel size nm", description="Edge of a camera pixel; 0 takes it from the table's protocol, the stack or the recipe.", visibility=INVISIBLE, required=false, persist=false, value="0.0") pixel_size_nm
