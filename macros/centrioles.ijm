@@ -1,10 +1,8 @@
 // ZooBridge: what a confocal microscope would have shown of the centrioles in a widefield image.
 // Works in plain ImageJ 1.x (by the program zoobridge, see `command`), in ImageJ2 and in Fiji.
-// Change `input` (the widefield image) and `folder`, where all goes; asked for while they are "".
-// `model`: a package that was trained before; "" trains one, from `confocal` (a folder of confocal
-// images, degraded by the kernel between both PSFs) or, where that is "", from simulated cells.
-// There is no truth to compare with: the page of the last step shows whether the result, blurred,
-// gives the widefield image back, and where the result is uncertain.
+// Change `input` (the widefield image) and `folder`, where all goes; asked for while they are "". `model`:
+// a package; "" trains one on `confocal`, a folder of confocal images that are degraded by the kernel
+// between both PSFs, or on simulated cells. The page of the last step says whether to believe the result.
 // From a macro: title = runMacro("/path/to/centrioles.ijm", "input=[/a.tif] folder=[/out] model=[/run/package]");
 
 command = call("ij.Prefs.get", "zoobridge.command", "zoobridge");

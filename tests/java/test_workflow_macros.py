@@ -274,3 +274,22 @@ def test_a_movie_unlike_the_models_is_refused_by_the_macro_too(
     assert "trained for 100 nm" in dialog
     assert done.returned == ABORTED
     assert not list(tmp_path.glob("*.csv"))
+
+
+@pytest.mark.slow
+def test_centrioles_are_restored_found_and_verified(imagej: ImageJ, tmp_path: Path) -> None:
+    zoobridge = Path(sys.executable).with_name("zoobridge")
+    words = ["pairs", "--simulate", "widefield-confocal", "--fields", "3", "--output"]
+    subprocess.run([zoobridge, *words, tmp_path / "pairs"], check=True, capture_output=True)
+    image = sorted((tmp_path / "pairs" / "input").glob("*.tif"))[0]
+    small = (
+        "steps=4 change=[network.arguments.width=4;network.arguments.depth=2;data.fields=4;"
+        "data.simulation.edge_px=128;data.patch_px=32;data.validation_patches=4;"
+        "fit.steps_per_epoch=2;fit.batch=2]"
+    )
+    folder = tmp_path / "out"
+    done = run(imagej, "centrioles.ijm", f"input=[{image}] folder=[{folder}] {small}")
+
+    assert (folder / f"{image.stem}-confocal.tif").is_file(), done
+    assert (folder / f"{image.stem}-centrioles.csv").is_file()
+    assert (folder / f"{image.stem}-verified.html").is_file()
