@@ -27,7 +27,7 @@ from bridge.quality.metrics import check_range, pair
 
 _WINDOW_PX: Final = 7
 _K1, _K2 = 0.01, 0.03
-_SCALE_WEIGHTS: Final = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+SCALE_WEIGHTS: Final = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _GAUSSIAN_SIGMA_PX: Final = 1.5
 _GAUSSIAN_REACH_PX: Final = 5
 _BACKGROUND_PERCENTILE: Final = 3
@@ -91,9 +91,9 @@ def multiscale_ssim(image: ArrayLike, truth: ArrayLike, *, data_range: float) ->
     _check_size(wanted, LEAST_MULTISCALE_PX)
     reach = check_range(data_range)
     product = 1.0
-    for scale, weight in enumerate(_SCALE_WEIGHTS):
+    for scale, weight in enumerate(SCALE_WEIGHTS):
         moments = _measure_windows(wanted, given, reach, _gaussian, _GAUSSIAN_REACH_PX, 1.0)
-        is_last = scale == len(_SCALE_WEIGHTS) - 1
+        is_last = scale == len(SCALE_WEIGHTS) - 1
         likeness = moments.similarity() if is_last else moments.contrast()
         product *= max(float(likeness.mean()), 0.0) ** weight
         given, wanted = _halve(given), _halve(wanted)
@@ -256,7 +256,8 @@ def _prewitt(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
     for along in (0, 1):
         steep = convolve1d(pixels, [1.0, 0.0, -1.0], axis=along, mode="constant")
         parts.append(convolve1d(steep, np.full(3, 1 / 3), axis=1 - along, mode="constant"))
-    return np.hypot(*parts)
+    steepness: NDArray[np.float64] = np.hypot(*parts)
+    return steepness
 
 
 def _check_size(pixels: NDArray[np.float64], least_px: int) -> None:

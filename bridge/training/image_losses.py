@@ -11,9 +11,9 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from bridge.quality.structure import SCALE_WEIGHTS
 from bridge.training.parts import RegressionPart
 
-_MS_SSIM_WEIGHTS: Final = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _WINDOW_PX: Final = 11
 _SIGMA_PX: Final = 1.5
 _C1, _C2 = 0.01**2, 0.03**2
@@ -39,7 +39,7 @@ class MultiScaleSsim(nn.Module):
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
         """Compare images (b, c, y, x); gives one number for each image, (b,)."""
         n_scales = count_scales(min(image.shape[-2:]))
-        weights = image.new_tensor(_MS_SSIM_WEIGHTS[:n_scales])
+        weights = image.new_tensor(SCALE_WEIGHTS[:n_scales])
         weights = weights / weights.sum()
         factors = []
         for scale in range(n_scales):
@@ -71,7 +71,7 @@ def count_scales(edge_px: int) -> int:
     """Give how many of the five scales leave a whole window in an image of this edge."""
     if edge_px < _WINDOW_PX:
         return 1
-    return min(int(math.log2(edge_px / _WINDOW_PX)) + 1, len(_MS_SSIM_WEIGHTS))
+    return min(int(math.log2(edge_px / _WINDOW_PX)) + 1, len(SCALE_WEIGHTS))
 
 
 class ImageLoss(nn.Module):

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.images.blur import repeat_pixels
 from bridge.quality.metrics import flux_ratio, peak_signal_to_noise, range_invariant_psnr
 from bridge.quality.structure import structural_similarity
 from bridge.training.pair_sources import KeptField
@@ -116,7 +117,7 @@ def measure(fields: Sequence[KeptField], restore: Restore, *, scale: int) -> Fig
     started = time.perf_counter()
     outputs = [restore(field.input) for field in fields]
     seconds = time.perf_counter() - started
-    enlarged = [np.kron(field.input, np.ones((scale, scale), np.float32)) for field in fields]
+    enlarged = [repeat_pixels(field.input, scale) for field in fields]
     network, untouched = (
         _average(
             fields,
