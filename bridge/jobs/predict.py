@@ -14,7 +14,7 @@ from bridge.progress import Progress
 
 if TYPE_CHECKING:
     from bridge.runtime.files import FileResult
-    from bridge.runtime.predict import Outcome, OutputSpec, Settings
+    from bridge.runtime.predict import Outcome, Settings
     from bridge.runtime.ready import ReadyModels
 
 
@@ -103,7 +103,6 @@ class Predict(ImageJob):
 
         from bridge.errors import InputError
         from bridge.jobs.titles import result_title
-        from bridge.runtime.blocks import ArraySink
         from bridge.runtime.files import FileOptions, Order, predict_to_file, write_report
 
         started = time.time()
@@ -124,17 +123,11 @@ class Predict(ImageJob):
             report = write_report(self._report_path(written), written, started=started)
             seconds = time.time() - started
             return OnImage(_summarise(written, str(report), seconds, predictor.package.name))
-        sinks: dict[str, ArraySink] = {}
-
-        def sink(spec: OutputSpec) -> ArraySink:
-            sinks[spec.name] = ArraySink(spec.name, spec.dims, spec.shape, spec.dtype, spec.attrs)
-            return sinks[spec.name]
-
-        outcome = predictor.run(images, sink, progress)
-        is_one = len(sinks) == 1
+        outputs, outcome = predictor.run_in_memory(images, progress)
+        is_one = len(outputs) == 1
         found = {
-            result_title(opened.title, self.model, "" if is_one else name): made.image
-            for name, made in sinks.items()
+            result_title(opened.title, self.model, "" if is_one else name): image
+            for name, image in outputs.items()
         }
         return OnImage(self._describe(outcome, list(found), opened.title), found)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from bridge.errors import ImageError, NetworkError
 from bridge.quality.image_contest import Contestant, Restored, TestField
-from bridge.runtime.blocks import ArraySink
-from bridge.runtime.predict import OutputSpec, Predictor, Settings
+from bridge.runtime.predict import Predictor, Settings
 from bridge.zoo.package import open_package
 from bridge.zoo.weights import count_parameters
 
@@ -48,15 +48,8 @@ def open_contestant(model: str, settings: Settings, *, taken: Collection[str] = 
         )
 
     def restore(one: TestField) -> Restored:
-        sinks: dict[str, ArraySink] = {}
-
-        def sink(spec: OutputSpec) -> ArraySink:
-            made = ArraySink(spec.name, spec.dims, spec.shape, spec.dtype, spec.attrs)
-            sinks[spec.name] = made
-            return made
-
-        predictor.run({names[0]: one.input}, sink, takes_flawed=True)
-        planes = {name: _plane(model, made) for name, made in sinks.items()}
+        outputs, _ = predictor.run_in_memory({names[0]: one.input}, takes_flawed=True)
+        planes = {name: _plane(model, image) for name, image in outputs.items()}
         first = next(iter(planes))
         spread = planes.get(_SPREAD)
         return Restored(planes[first], None if first == _SPREAD else spread)
@@ -64,8 +57,8 @@ def open_contestant(model: str, settings: Settings, *, taken: Collection[str] = 
     return Contestant(_free_name(package.name, taken), "model", restore, count_parameters(package))
 
 
-def _plane(model: str, made: ArraySink) -> NDArray[np.float32]:
-    image = made.image.squeeze(drop=True)
+def _plane(model: str, image: xr.DataArray) -> NDArray[np.float32]:
+    image = image.squeeze(drop=True)
     if image.dims != ("y", "x"):
         raise NetworkError(model, f"its output is {dict(image.sizes)}", "one plane, axes (y, x)")
     return np.asarray(image.values, np.float32)

@@ -127,23 +127,15 @@ class Verify(Job):
 
         from bridge.errors import InputError
         from bridge.quality.orientations import restore_orientations
-        from bridge.runtime.blocks import ArraySink
-        from bridge.runtime.predict import OutputSpec
 
         names = predictor.input_names
         if len(names) != 1:
             raise InputError(model, f"needs {len(names)} images", "a model of one image")
 
         def restore(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-            sinks: list[ArraySink] = []
-
-            def sink(spec: OutputSpec) -> ArraySink:
-                sinks.append(ArraySink(spec.name, spec.dims, spec.shape, spec.dtype, spec.attrs))
-                return sinks[-1]
-
             image = xr.DataArray(pixels, dims=("y", "x"), attrs=plane.attrs)
-            predictor.run({names[0]: image}, sink)
-            made = sinks[0].image
+            outputs, _ = predictor.run_in_memory({names[0]: image})
+            made = next(iter(outputs.values()))
             return np.asarray(made.isel({d: 0 for d in made.dims if d not in ("y", "x")}))
 
         pixels = plane.values

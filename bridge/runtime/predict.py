@@ -224,6 +224,31 @@ class Predictor:
         report = describe_run(self.package, asdict(self.settings), choice, work, self._reaches())
         return Outcome({**report, "seconds": round(seconds, 3)}, warnings, work.flaw)
 
+    def run_in_memory(
+        self,
+        images: Mapping[str, xr.DataArray],
+        progress: Progress = silent,
+        *,
+        takes_flawed: bool = False,
+    ) -> tuple[dict[str, xr.DataArray], Outcome]:
+        """Run the package on one image (or one per input), and keep its outputs in memory.
+
+        Parameters and errors are those of :meth:`run`.
+
+        Returns
+        -------
+        dict of DataArray, Outcome
+            One image per output, with its ``pixel_size_nm``; and what was done.
+        """
+        found: dict[str, ArraySink] = {}
+
+        def sink(spec: OutputSpec) -> ArraySink:
+            found[spec.name] = ArraySink(spec.name, spec.dims, spec.shape, spec.dtype, spec.attrs)
+            return found[spec.name]
+
+        outcome = self.run(images, sink, progress, takes_flawed=takes_flawed)
+        return {name: made.image for name, made in found.items()}, outcome
+
     @property
     def input_names(self) -> list[str]:
         """The inputs that have to be given; noise, where a package asks for it, is drawn."""
@@ -518,11 +543,4 @@ def predict_arrays(
     dict of DataArray, Outcome
         One image per output, with its ``pixel_size_nm``; and what was done.
     """
-    found: dict[str, ArraySink] = {}
-
-    def sink(spec: OutputSpec) -> ArraySink:
-        found[spec.name] = ArraySink(spec.name, spec.dims, spec.shape, spec.dtype, spec.attrs)
-        return found[spec.name]
-
-    outcome = Predictor(package, settings).run(images, sink, progress)
-    return {name: s.image for name, s in found.items()}, outcome
+    return Predictor(package, settings).run_in_memory(images, progress)
