@@ -10,11 +10,15 @@ Numbers stay float64 where they are, and become float32 where they are anything 
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
+
+FWHM_PER_SIGMA: Final = 2 * math.sqrt(2 * math.log(2))
+"""Full width at half maximum of a Gaussian, in standard deviations."""
 
 
 def blur(planes: NDArray[Any], sigma_px: float) -> NDArray[Any]:

@@ -184,9 +184,10 @@ class Degrade(Job):
         """Degrade one image, plane by plane, and say what was done."""
         import numpy as np
 
+        from bridge.images.blur import FWHM_PER_SIGMA
         from bridge.images.read import open_image
         from bridge.images.write import ImageWriter
-        from bridge.restoration.kernel import FWHM_PER_SIGMA, kernel_between
+        from bridge.restoration.kernel import kernel_between
 
         image = open_image(source, axes=self.axes or None)
         size_nm = self._pixel_size(image)

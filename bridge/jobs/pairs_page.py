@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from bridge.images.blur import bin_pixels, blur
 from bridge.quality.report import FigureTable, Picture, Section, draw_picture, write_page
-from bridge.restoration.blur import bin_pixels, blur
 
 if TYPE_CHECKING:
     from bridge.restoration.pairs import Grids

@@ -218,7 +218,7 @@ class Simulate(Job):
         }
 
     def _change_psf(self, content: dict[str, Any]) -> None:
-        from bridge.smlm.psf import FWHM_PER_SIGMA
+        from bridge.images.blur import FWHM_PER_SIGMA
 
         _choose(content, "psf", self.psf)
         kind, widths = content["psf"]["kind"], (self.fwhm_min_nm, self.fwhm_max_nm)

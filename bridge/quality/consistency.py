@@ -18,9 +18,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import erf
 
 from bridge.errors import ImageError, InputError
-from bridge.images.blur import bin_pixels, blur
+from bridge.images.blur import FWHM_PER_SIGMA, bin_pixels, blur
 
-_FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
 _MIN_SIGMA_PX = 0.1  # of camera pixels
 _MAX_SIGMA_PX = 10.0
 _N_STARTS = 24
@@ -125,7 +124,7 @@ def relative_sigma_nm(input_fwhm_nm: float, target_fwhm_nm: float) -> float:
             "an input that is blurred more than the target",
             "Check which is which.",
         )
-    return float(np.sqrt(input_fwhm_nm**2 - target_fwhm_nm**2) / _FWHM_PER_SIGMA)
+    return float(np.sqrt(input_fwhm_nm**2 - target_fwhm_nm**2) / FWHM_PER_SIGMA)
 
 
 def compare_with_input(

@@ -18,8 +18,9 @@ from scipy.spatial import KDTree
 from scipy.special import erf
 
 from bridge.errors import ImageError
+from bridge.images.blur import FWHM_PER_SIGMA
 from bridge.restoration.detect import find_spots
-from bridge.restoration.kernel import FWHM_PER_SIGMA, PsfWidth
+from bridge.restoration.kernel import PsfWidth
 
 _TRIAL_SIGMAS_PX = (0.8, 1.2, 1.8, 2.7, 4.0, 6.0)
 _MOST_TRIED = 30

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bridge.restoration.blur import bin_pixels, blur
+from bridge.images.blur import bin_pixels, blur
 
 _NotNegative = Annotated[float, Field(ge=0)]
 _Range = tuple[_NotNegative, _NotNegative]
@@ -149,4 +149,5 @@ class Degradation(BaseModel):
         return plane.astype(np.float32)
 
     def _blurred(self, image: NDArray[np.floating], sigma_px: float) -> NDArray[np.float32]:
-        return bin_pixels(blur(image, sigma_px), self.factor, by_sum=self.binning == "sum")
+        blurred = blur(np.asarray(image), sigma_px).astype(np.float32)
+        return bin_pixels(blurred, self.factor, by_sum=self.binning == "sum")

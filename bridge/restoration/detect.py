@@ -24,7 +24,7 @@ from scipy.optimize import brentq
 from skimage.feature import peak_local_max
 
 from bridge.errors import ImageError, InputError
-from bridge.restoration.blur import blob_responses
+from bridge.restoration.blobs import blob_responses
 
 Slices = Literal["each", "projection"]
 

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import ndimage
 
+from bridge.images.blur import FWHM_PER_SIGMA
 from bridge.restoration.fields import Structure, draw_object
-
-FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 
 _Positive = Annotated[float, Field(gt=0)]
 

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from bridge.errors import InputError
-
-FWHM_PER_SIGMA: Final = 2 * math.sqrt(2 * math.log(2))
-"""Full width at half maximum of a Gaussian whose standard deviation is 1."""
+from bridge.images.blur import FWHM_PER_SIGMA
 
 WidthSource = Literal["optics", "given", "beads"]
 

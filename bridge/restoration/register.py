@@ -17,7 +17,7 @@ from scipy import fft, ndimage, optimize
 from scipy.signal import windows
 from skimage.registration import phase_cross_correlation
 
-from bridge.restoration.blur import bin_pixels, blur
+from bridge.images.blur import bin_pixels, blur
 
 _UPSAMPLING = 100  # 0.01 px
 _ROUNDS = 6

@@ -26,15 +26,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
+from bridge.images.blur import FWHM_PER_SIGMA
 from bridge.images.read import open_image
 from bridge.smlm.psf_gaussian import render_gaussians
 from bridge.smlm.psf_stack import SpotStack, compute_stack, measure_stack, render_stack
 
 Range = tuple[float, float]
 """Lowest and highest value."""
-
-FWHM_PER_SIGMA = 2.3548200450309493
-"""2 sqrt(2 ln 2): a Gaussian's full width at half maximum over its standard deviation."""
 
 _PositiveNm = Annotated[float, Field(gt=0, le=10_000)]
 _HeightNm = Annotated[float, Field(ge=-20_000, le=20_000)]

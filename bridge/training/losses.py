@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
+from bridge.images.blur import FWHM_PER_SIGMA
 from bridge.training.parts import HeatmapPart
 
 
@@ -65,7 +64,7 @@ class HeatmapLoss(nn.Module):
 
 def _kernel(task: HeatmapPart, fwhm_px: float) -> Tensor:
     """Give a square Gaussian window (k, k)."""
-    sigma_px = fwhm_px / (2 * math.sqrt(2 * math.log(2)))
+    sigma_px = fwhm_px / FWHM_PER_SIGMA
     place = torch.arange(task.kernel_px) - task.kernel_px // 2  # (k,)
     profile = torch.exp(-(place.double() ** 2) / (2 * sigma_px**2))  # (k,)
     kernel = profile[:, None] * profile

@@ -13,8 +13,8 @@ from scipy import ndimage
 from scipy.special import erf, j1
 
 from bridge.errors import InputError
+from bridge.images.blur import bin_pixels, blur
 from bridge.restoration.beads import fit_bead
-from bridge.restoration.blur import bin_pixels, blur
 from bridge.restoration.degrade import Degradation
 from bridge.restoration.kernel import (
     PsfWidth,
@@ -108,7 +108,7 @@ def test_blur_comes_before_binning():
     np.testing.assert_allclose(inside, 1 / 3, atol=1e-3)
     points = bead(0.8, 20.3, 19.6, edge=42)
     both = Degradation(sigma_px=2.0, factor=3).clean(points)
-    np.testing.assert_allclose(both, bin_pixels(blur(points, 2.0), 3))
+    np.testing.assert_allclose(both, bin_pixels(blur(points, 2.0), 3), atol=1e-7)
     fit = fit_bead(both, sigma_px=0.7)
     assert fit.y_px * 3 == pytest.approx(20.3, abs=0.02)
     assert fit.sigma_px * 3 == pytest.approx(math.hypot(2.0, 0.8), rel=0.02)

@@ -13,8 +13,9 @@ from scipy import ndimage
 from skimage.feature import blob_log
 
 from bridge.errors import ImageError, InputError
+from bridge.images.blur import blur
 from bridge.jobs.places_truth import judge_places
-from bridge.restoration.blur import blob_responses, blur
+from bridge.restoration.blobs import blob_responses
 from bridge.restoration.centrioles import draw_centrioles
 from bridge.restoration.detect import automatic_threshold, edge_noise, find_places, find_spots
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bridge.restoration.exposure import FWHM_PER_SIGMA, PairConditions, draw_clean_pair
+from bridge.images.blur import FWHM_PER_SIGMA
+from bridge.restoration.exposure import PairConditions, draw_clean_pair
 from bridge.restoration.register import agreement, chance_agreement, move, register
 
 

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from scipy.stats import poisson
 
 from bridge.errors import Cancelled
+from bridge.images.blur import FWHM_PER_SIGMA
 from bridge.smlm.blinking import Lifetimes, UniformPhotons
 from bridge.smlm.camera import Ccd, Emccd
-from bridge.smlm.psf import FWHM_PER_SIGMA, Astigmatic, Computed, IntegratedGaussian
+from bridge.smlm.psf import Astigmatic, Computed, IntegratedGaussian
 from bridge.smlm.simulate import Simulation, block_frames, simulate_movie
 from bridge.smlm.structures import Empty, Mask, Pores
 
