@@ -250,6 +250,7 @@ def write(
     change: Callable[[State], None] | None = None,
     formats: tuple[str, ...] = ("pytorch_state_dict",),
     strict: bool = True,
+    least_bright: dict[str, float] | None = None,
 ) -> Package:
     """Write a package of a tiny network, and open it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -286,7 +287,10 @@ def write(
         own = build(name, prefix).eval()
         own.load_state_dict(state)
         _write_other(folder, own, tensors, weights, formats)
-    write_yaml(_describe(folder, names, images, outs, made, weights), folder / "rdf.yaml")
+    description = _describe(folder, names, images, outs, made, weights)
+    if least_bright:
+        description["config"] = {"zoobridge": {"least_bright": least_bright}}
+    write_yaml(description, folder / "rdf.yaml")
     return open_package(folder)
 
 

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bridge.errors import ImageError
-from bridge.quality.diagnosis_checks import BLACK_P99, CHECKS, LEAST_R, Row
-from bridge.quality.diagnosis_evidence import Evidence, likeness
+from bridge.quality.diagnosis_checks import CHECKS, LEAST_R, Row
+from bridge.quality.diagnosis_evidence import Evidence
 
-_LEAST_R_MU: Final = 0.4
 _SYMPTOMS: Final = (8, 10, 13)
 _RESCUED_BY_STRETCH: Final = (4, 5, 7)
 
@@ -83,34 +80,3 @@ def _is_rescued(evidence: Evidence, rows: Sequence[Row]) -> bool:
     r = next(row for row in rows if row.number == 13).figures.get("r", float("nan"))
     before = r if np.isfinite(r) else 0.0
     return evidence.rescued_r >= min(LEAST_R, before + 0.1) and evidence.rescued_r > before
-
-
-def require_mu_srm(mu_srm: NDArray[Any], wf: NDArray[Any] | None = None) -> None:
-    """Refuse a black MU-SRM before X-Net sees it; X-Net's own output wouldn't show it.
-
-    Parameters
-    ----------
-    mu_srm : ndarray, (..., y, x)
-        UR-Net-8's output: floats of 0 .. 1, or 8 bits.
-    wf : ndarray, (..., y, x), optional
-        The widefield image it was made of.
-
-    Raises
-    ------
-    ImageError
-        It is black (99th percentile below 10 of 255), or unlike its widefield image (r < 0.4).
-    """
-    top = 255.0 if mu_srm.dtype.kind in "ui" else 1.0
-    values = np.asarray(mu_srm, np.float64).reshape(-1, *mu_srm.shape[-2:]).mean(axis=0) / top
-    p99 = float(np.percentile(values, 99))
-    remedy = "Run 'zoobridge explain' on UR-Net-8 and this widefield image."
-    if not p99 >= BLACK_P99:
-        found = f"is black: its 99th percentile is {255 * p99:.1f} of 255"
-        expected = "at least 10; X-Net's output would be bright and wrong"
-        raise ImageError("MU-SRM", found, expected, remedy)
-    if wf is None:
-        return
-    r = likeness(values.astype(np.float32), wf.reshape(-1, *wf.shape[-2:]).mean(axis=0))
-    if not r >= _LEAST_R_MU:
-        found = f"doesn't show what its widefield image shows (r = {r:.2f})"
-        raise ImageError("MU-SRM", found, f"r of at least {_LEAST_R_MU}", remedy)

@@ -13,8 +13,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bridge.runtime.geometry import TensorGeometry
-from bridge.runtime.verdict import Tally
+from bridge.runtime.colours import of_same_colour
+from bridge.runtime.geometry import COLOUR, TensorGeometry
+from bridge.runtime.processing import Statistics
 from bridge.runtime.windows import TensorSource
 
 if TYPE_CHECKING:
@@ -114,11 +115,15 @@ def finish_whole(
     """
     sources = {name: s.source for name, s in scratch.items()}
     for name in scratch:
-        work.tallies[name] = Tally()
-    shared = work.pipeline.measure(sources, list(work.items), of_all_items=True)
+        work.tallies[name] = work.new_tally(name)
+    shared: dict[int | None, Statistics] = {}
     for number, item in enumerate(work.items):
+        colour = item.get(COLOUR)
+        if colour not in shared:
+            alike = of_same_colour(work.items, item)
+            shared[colour] = work.pipeline.measure(sources, alike, of_all_items=True)
         own = work.pipeline.measure(sources, [item], of_all_items=False)
-        stat = {**work.statistics[number], **shared, **own}
+        stat = {**work.statistics[number], **shared[colour], **own}
         for tensor in work.geometry.outputs:
             layout = work.layouts[tensor.name]
             sizes = {d: n for d, n in zip(layout.dims, layout.shape, strict=True) if d not in item}
@@ -126,7 +131,7 @@ def finish_whole(
                 pixels = sources[tensor.name].read(item, window)
                 done = work.pipeline.postprocess({tensor.name: pixels}, stat)[tensor.name]
                 cut = done.squeeze(tensor.dims.index("b")) if "b" in tensor.dims else done
-                work.tallies[tensor.name].add(cut)
+                work.count(tensor.name, item, cut)
                 region, block = layout.place(item, window, cut)
                 finals[tensor.name].write(region, block)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from bridge.errors import NetworkError, VerdictError
 from bridge.progress import Progress
 from bridge.runtime.engine import Network, require_count
-from bridge.runtime.geometry import Geometry, TensorGeometry
+from bridge.runtime.geometry import COLOUR, Geometry, TensorGeometry
 from bridge.runtime.plan import Tile, TilePlan
 from bridge.runtime.processing import Pipeline, Statistics
 from bridge.runtime.verdict import Tally
@@ -49,7 +50,7 @@ class Layout:
     tensor : TensorGeometry
         The output.
     dims : tuple of str
-        The image's dims, in the order t c z y x.
+        The image's dims, in the order t colour c z y x.
     shape : tuple of int
         Its size.
     """
@@ -113,10 +114,29 @@ class Work:
     """True where the network's output is wanted before postprocessing."""
     tallies: dict[str, Tally] = field(default_factory=dict)
     """Filled while running: per output, its range."""
+    colour_tallies: dict[tuple[str, int], Tally] = field(default_factory=dict)
+    """Filled while running, where colours are run by themselves: per output and colour."""
     seen: dict[str, Tally] = field(default_factory=dict)
     """Filled while running: per input, the range of the raw pixels that were read."""
+    least_bright: Mapping[str, float] = field(default_factory=dict)
+    """Per input or output that must not be black: the value that counts as bright."""
     flaw: VerdictError | None = None
     """Filled in the end: what is wrong with the output, where that is no error."""
+
+    def count(self, name: str, item: Item, pixels: NDArray[Any]) -> Tally:
+        """Take finished pixels into an output's range; gives their own."""
+        tally = self.tallies[name].add(pixels)
+        self.count_colour(name, item, tally)
+        return tally
+
+    def count_colour(self, name: str, item: Item, tally: Tally) -> None:
+        """Take a block's range into that of its colour, if it has one."""
+        if COLOUR in item:
+            self.colour_tallies.setdefault((name, item[COLOUR]), Tally()).merge(tally)
+
+    def new_tally(self, name: str) -> Tally:
+        """Give an empty tally for an input or output."""
+        return Tally(bright_from=self.least_bright.get(name, math.inf))
 
 
 def run(work: Work, progress: Progress) -> None:
@@ -131,10 +151,12 @@ def run(work: Work, progress: Progress) -> None:
     """
     finished = {_step_name(s): s for s in work.done}
     for name in work.layouts:
-        work.tallies.setdefault(name, Tally())
+        work.tallies.setdefault(name, work.new_tally(name))
     for step in work.done:
         for name, fields in json.loads(step)["tally"].items():
-            work.tallies[name].merge(Tally.from_list(fields))
+            tally = Tally.from_list(fields)
+            work.tallies[name].merge(tally)
+            work.count_colour(name, work.items[_item_number(step)], tally)
     steps = (s for s in _steps(work) if _name(*s) not in finished)
     total = len(work.items) * len(work.plan)
     progress(len(finished), total, work.network.engine)
@@ -175,6 +197,10 @@ def _step_name(step: str) -> str:
     return str(json.loads(step)["step"])
 
 
+def _item_number(step: str) -> int:
+    return int(_step_name(step).partition(":")[0])
+
+
 def _prefetch(
     work: Work, steps: Iterator[_Step], reader: ThreadPoolExecutor
 ) -> Iterator[tuple[list[_Step], list[NDArray[Any]]]]:
@@ -197,7 +223,7 @@ def _prepare(work: Work, batch: list[_Step]) -> tuple[list[_Step], list[NDArray[
         for number, tile in batch:
             window = work.plan.window(tile, tensor)
             pixels = source.read(work.items[number], window)
-            work.seen.setdefault(tensor.name, Tally()).add(pixels)
+            work.seen.setdefault(tensor.name, work.new_tally(tensor.name)).add(pixels)
             parts.append(work.pipeline.preprocess(tensor.name, pixels, work.statistics[number]))
         if len(parts) == 1:
             arrays.append(parts[0])
@@ -261,7 +287,7 @@ def _write(
         cut = cut.squeeze(tensor.dims.index("b"))
     if cut.size == 0:
         return Tally()
-    tally = work.tallies[tensor.name].add(cut)
+    tally = work.count(tensor.name, work.items[number], cut)
     if tally.n_bad == cut.size and not work.plan.is_blended:
         raise VerdictError(
             f"output '{tensor.name}'",

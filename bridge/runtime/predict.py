@@ -41,7 +41,6 @@ from bridge.runtime.plan import Locality, TilePlan, common_rule, pad_to_valid, p
 from bridge.runtime.processing import ItemStatistics, Pipeline
 from bridge.runtime.report import describe_run, gather_warnings
 from bridge.runtime.summing import FrameSum, frames_of, require_frames
-from bridge.runtime.verdict import Tally
 from bridge.zoo.package import Package
 
 _CPU_BUDGET_BYTES = 800 << 20
@@ -372,8 +371,9 @@ class Predictor:
             layouts=layouts,
             sinks={},
             batch=self._batch(plan, len(items)),
-            seen={name: Tally() for name in bound.sources},
+            least_bright=verdict.least_bright(self.package.description),
         )
+        work.seen.update({name: work.new_tally(name) for name in bound.sources})
         with ExitStack() as stack:
             finals = {
                 name: stack.enter_context(
@@ -435,6 +435,11 @@ class Predictor:
             label = f"output '{name}'" if len(work.tallies) > 1 else "the output"
             made = self._examples.typical_output.get(name)
             verdict.judge(label, tally, image, typical, made)
+        for name in work.least_bright:
+            is_partly_seen = name in work.seen and work.done
+            found = work.seen.get(name) or work.tallies.get(name)
+            if found is not None and not is_partly_seen:
+                verdict.judge_brightness(f"the image '{name}'", found)
 
     def _batch(self, plan: TilePlan, n_items: int) -> int:
         limit = self.geometry.max_batch

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from bioimageio.spec.model import v0_5
 from numpy.typing import NDArray
 
 from bridge.errors import VerdictError
@@ -16,6 +17,7 @@ _SATURATED_SHARE = 0.99
 _RELATIVE_SPREAD = 1e-6
 _BLACK = 1e-12
 _FAINT_SHARE = 0.1
+_BRIGHT_SHARE = 0.01
 
 
 @dataclass
@@ -28,6 +30,10 @@ class Tally:
         Smallest and largest value, and sum, of the finite values.
     count, n_bad, n_top : int
         All values; NaN or infinite ones; those at the largest value.
+    n_bright : int
+        Values of at least ``bright_from``.
+    bright_from : float
+        What counts as bright.
     """
 
     low: float = math.inf
@@ -36,15 +42,20 @@ class Tally:
     count: int = 0
     n_bad: int = 0
     n_top: int = 0
+    n_bright: int = 0
+    bright_from: float = math.inf
 
     def add(self, pixels: NDArray[Any]) -> Tally:
         """Take in one block; gives the block's own tally."""
         values = pixels if np.isfinite(pixels).all() else pixels[np.isfinite(pixels)]
         own = Tally(count=pixels.size, n_bad=pixels.size - values.size)
+        own.bright_from = self.bright_from
         if values.size:
             own.low, own.high = float(values.min()), float(values.max())
             own.total = float(values.sum(dtype=np.float64))
             own.n_top = int((values == values.max()).sum())
+            if own.high >= self.bright_from:
+                own.n_bright = int((values >= self.bright_from).sum())
         self.merge(own)
         return own
 
@@ -58,6 +69,7 @@ class Tally:
         self.total += other.total
         self.count += other.count
         self.n_bad += other.n_bad
+        self.n_bright += other.n_bright
 
     @property
     def mean(self) -> float:
@@ -66,7 +78,8 @@ class Tally:
 
     def as_list(self) -> list[float]:
         """Give the fields in order, for a journal."""
-        return [self.low, self.high, self.total, self.count, self.n_bad, self.n_top]
+        counts = (self.count, self.n_bad, self.n_top, self.n_bright)
+        return [self.low, self.high, self.total, *counts]
 
     @classmethod
     def from_list(cls, fields: Sequence[float]) -> Tally:
@@ -138,6 +151,46 @@ def judge(
     else:
         found = f"{kind}: every value is {output.low:g}"
     raise VerdictError(name, found, "an image", likely_cause(image, typical))
+
+
+def judge_brightness(name: str, tally: Tally) -> None:
+    """Raise where an image is black that the result is made of: the result wouldn't show it.
+
+    Parameters
+    ----------
+    name : str
+        What the image is called in messages.
+    tally : Tally
+        Of the image, with the package's ``bright_from``.
+
+    Raises
+    ------
+    VerdictError
+        Less than 1 % of its values are bright.
+    """
+    share = tally.n_bright / max(tally.count, 1)
+    if share >= _BRIGHT_SHARE or not math.isfinite(tally.bright_from):
+        return
+    raise VerdictError(
+        name,
+        f"black: {share:.2%} of its values reach {tally.bright_from:.3g}, the highest is "
+        f"{tally.high:.3g}",
+        f"at least {_BRIGHT_SHARE:.0%} of them; the result would be bright all the same, and wrong",
+        "Run 'zoobridge explain' with this model and this image. Where the field is all but empty, "
+        "cut out the part with structures.",
+    )
+
+
+def least_bright(description: v0_5.ModelDescr) -> dict[str, float]:
+    """Give which value 1 % of an image must reach, by the tensor's name.
+
+    ``config.zoobridge.least_bright`` of a package: images that its result is made of, such as
+    X-Net's second input.
+    """
+    told: Any = (description.config.model_dump().get("zoobridge") or {}).get("least_bright")
+    if not isinstance(told, dict):
+        return {}
+    return {str(name): float(v) for name, v in told.items() if isinstance(v, int | float)}
 
 
 def likely_cause(image: Tally, typical: Tally | None) -> str:

@@ -6,6 +6,7 @@ input and four outputs: both networks are one graph, which programs for one inpu
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bridge.errors import RecipeError
+from bridge.quality.diagnosis_checks import BLACK_P99
 from bridge.training.batches import Sources
 from bridge.training.kind import About, Arrays, Input, Output, stretch
 from bridge.training.recipe import Recipe
@@ -61,7 +63,8 @@ class XNetKind(UrNetKind):
             "none",
         )
         inputs = (self.widefield(recipe, scaling), mimic)
-        return self.describe(recipe, scaling, inputs, tuple(map(self.output, self.results)))
+        about = self.describe(recipe, scaling, inputs, tuple(map(self.output, self.results)))
+        return _not_black(about, mimic.name)
 
     def with_mimic(self, recipe: Recipe, images: NDArray[np.float32], scaling: Scaling) -> Arrays:
         """Give widefield images (t, 1, y, x), and what UR-Net-8 makes of each."""
@@ -92,6 +95,10 @@ class ChainKind(UrNetKind):
         """Give one image for each result."""
         return len(self.results) * ((1, edge_px, edge_px),)
 
+    def about(self, recipe: Recipe, scaling: Scaling) -> About:
+        """Say that the first image must not be black."""
+        return _not_black(super().about(recipe, scaling), tensor_name(_CHAIN[0]))
+
     def output(self, name: str) -> Output:
         """Say what an image is."""
         text = f"{WORDS[name]} The mean of three renderings; 0 is dark."
@@ -103,3 +110,8 @@ class ChainKind(UrNetKind):
             "Four outputs: MU-SRM, XM1, XM2 and XM3. XM3 is the result; where MU-SRM is black, "
             "XM3 is wrong, though it doesn't look so.",
         )
+
+
+def _not_black(about: About, name: str) -> About:
+    """Have the runtime refuse a black image of that name: X-Net's result wouldn't show it."""
+    return replace(about, config={**about.config, "least_bright": {name: BLACK_P99}})
