@@ -53,6 +53,8 @@ class Predict(ImageJob):
     """Axes of the image files, such as tyx, where they don't say or say it wrong."""
     channel: Annotated[int, Field(ge=0)] = 0
     """Channel to use, from 1; 0 uses all."""
+    each_colour: bool = False
+    """Run each channel by its own pass, and merge the results into one composite."""
     trust: bool = False
     """Let the package run code of its own (remembered for this content)."""
     overwrite: bool = False
@@ -153,6 +155,7 @@ class Predict(ImageJob):
             engine=self.engine,
             precision=self.precision,
             channel=self.channel,
+            each_colour=self.each_colour,
             trust=self.trust,
             sum=self.sum,
         )
@@ -193,8 +196,10 @@ def _summarise(results: list[FileResult], report: str, seconds: float, model: st
     if len(results) == 1 and done:
         run = done[0].report
         tiles, engine = run["tiles"], run["engine"]
-        n_summed = next(iter(run["output"].values())).get("n_frames_summed")
+        made = next(iter(run["output"].values()))
+        n_summed, n_colours = made.get("n_frames_summed"), made.get("n_colours")
         frames = f"{n_summed} frames summed, " if n_summed else ""
+        frames += f"{n_colours} colours, each by itself, " if n_colours else ""
         summary = [
             f"{model} ran on {_first_input(done[0])}: {frames}{tiles['count']} tiles, "
             f"{engine['name']} on {engine['device']}, {seconds:.1f} s.",

@@ -10,9 +10,10 @@ import xarray as xr
 from bioimageio.spec.model import v0_5
 
 from bridge.errors import ImageError
-from bridge.runtime.geometry import TILED_DIMS, Geometry, TensorGeometry, batch_dims
+from bridge.runtime.geometry import COLOUR, Geometry, TensorGeometry, batch_dims
 from bridge.runtime.windows import TensorSource, padding_of
 
+_LEFT_OVER = ("t", COLOUR, "z")
 NM_PER_UNIT = {"nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6, "angstrom": 0.1}
 _PIXEL_SIZE_TOLERANCE = 1.2
 
@@ -28,7 +29,7 @@ class Bound:
     sizes : dict
         Size per tiled dim, in pixels of the reference input.
     batch_sizes : dict
-        Size per leftover dim, in the order t, z.
+        Size per leftover dim, in the order t, colour, z.
     warnings : tuple of str
         What fits, but perhaps isn't meant.
     """
@@ -113,7 +114,7 @@ def bind(
     warnings = tuple(
         w for d in description.inputs for w in _pixel_size_warnings(sources, d, geometry)
     )
-    ordered: dict[str, int] = {d: batch[d] for d in TILED_DIMS if d in batch}
+    ordered: dict[str, int] = {d: batch[d] for d in _LEFT_OVER if d in batch}
     return Bound(sources, reference, ordered, warnings)
 
 
@@ -148,18 +149,23 @@ def _check_channels(
         expected = tensor.n_channels
     if expected is None or n == expected:
         return
+    n_colours = image.sizes.get(COLOUR)
     names = next((a.channel_names for a in descriptor.axes if a.type == "channel"), [])
     wanted = f"{expected} channel{'s' if expected != 1 else ''}"
     if names and expected > 1:
         wanted += f" ({', '.join(map(str, names))})"
     what = f"{n} channels" + (" (an RGB image?)" if n in {3, 4} else "") if n > 1 else "1 channel"
+    if n_colours:
+        what = f"{n_colours} colours, each run by itself"
     raise ImageError(
         f"{_source(image)} for input '{tensor.name}'",
         what,
         f"{wanted}, as the model was made for",
-        "Choose one with --channel 1, --channel 2 ...; if that axis is not colour, say what the "
-        "axes are with --axes."
+        "Choose one with --channel 1, --channel 2 ..., or run each by itself and merge the results "
+        "with --each-colour; if that axis is not colour, say what the axes are with --axes."
         if expected == 1
+        else "Leave --each-colour out: the model takes its channels together."
+        if n_colours
         else "Give an image with these channels.",
     )
 

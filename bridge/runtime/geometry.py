@@ -22,6 +22,8 @@ from bioimageio.spec.model import v0_5
 from bridge.errors import ImageError, PackageError
 
 TILED_DIMS = ("t", "z", "y", "x")
+COLOUR = "colour"
+"""The channels of an image where each is run by itself; see ``colours.py``."""
 _LARGEST_RATIO_DENOMINATOR = 64
 
 
@@ -325,7 +327,7 @@ def batch_dims(geometry: Geometry, sizes: dict[str, int]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        A subset of ``("t", "z")``.
+        A subset of ``("t", "colour", "z")``.
 
     Raises
     ------
@@ -337,9 +339,9 @@ def batch_dims(geometry: Geometry, sizes: dict[str, int]) -> tuple[str, ...]:
         names = {"t": "time (t)", "z": "depth (z)", "y": "height (y)", "x": "width (x)"}
         raise ImageError(
             "image axes",
-            f"the image has {' '.join(sizes)}",
+            f"the image has {' '.join('c' if d == COLOUR else d for d in sizes)}",
             f"{' and '.join(names[d] for d in missing)} too: the model works on "
             f"{' '.join(geometry.tiled)}",
             "Give such an image, or say with --axes what the image's axes are.",
         )
-    return tuple(d for d in ("t", "z") if d in sizes and d not in geometry.tiled)
+    return tuple(d for d in ("t", COLOUR, "z") if d in sizes and d not in geometry.tiled)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from xarray.core import indexing
 
 from bridge.images.windows import WindowedArray, WindowKey
-from bridge.runtime.geometry import Geometry
+from bridge.runtime.geometry import COLOUR, Geometry
 
 _BLOCK_PX: Final = 256
 
@@ -104,8 +104,8 @@ def with_noise(
     Returns
     -------
     dict
-        The images, and a noise field as large as the first image, or as a multiple of it. Frames
-        and planes of one image share it.
+        The images, and a noise field as large as the first image, or as a multiple of it. Frames,
+        colours and planes of one image share it.
     """
     noise = noise_input(description)
     first = images.get(str(description.inputs[0].id))
@@ -120,5 +120,5 @@ def with_noise(
     source = NoiseSource(shape, seed=seed)
     lazy = WindowedArray(source, names=("c", "y", "x"), path="noise")
     field = xr.DataArray(indexing.LazilyIndexedArray(lazy), dims=lazy.dims)
-    others = {dim: int(first.sizes[dim]) for dim in ("t", "z") if dim in first.dims}
+    others = {dim: int(first.sizes[dim]) for dim in ("t", COLOUR, "z") if dim in first.dims}
     return {**images, name: field.expand_dims(others) if others else field}

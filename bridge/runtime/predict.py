@@ -30,11 +30,12 @@ from bridge.runtime.choose import (
     enlargement,
     measure_dim,
 )
+from bridge.runtime.colours import colour_names, merging, require_no_choice, split_colours
 from bridge.runtime.device import find_device
 from bridge.runtime.engine import Engine, Precision
 from bridge.runtime.examples import Examples
 from bridge.runtime.execute import Layout, Sink, Work
-from bridge.runtime.geometry import read_geometry
+from bridge.runtime.geometry import COLOUR, read_geometry
 from bridge.runtime.locality import Measured, declared_locality, settle_locality
 from bridge.runtime.noise import given_inputs, with_noise
 from bridge.runtime.plan import Locality, TilePlan, common_rule, pad_to_valid, plan_tiles
@@ -47,7 +48,7 @@ _CPU_BUDGET_BYTES = 800 << 20
 _FEWEST_PIXELS = 64 * 64
 _SMALL_WORK_PIXELS = 4e6
 _MOST_GPU_BATCH = 32
-_DIMS = ("t", "c", "z", "y", "x")
+_DIMS = ("t", COLOUR, "c", "z", "y", "x")
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,10 @@ class Settings:
         ``float32``, ``bfloat16`` or ``float16``.
     channel : int
         Channel of the image to use, from 1; 0 for all.
+    each_colour : bool
+        Whether each channel of the image is run by itself, with statistics of its own, and the
+        results become the channels of one composite; those that a network makes of one colour
+        stay together.
     trust : bool
         Whether the package's own code may run.
     threads : int
@@ -85,6 +90,7 @@ class Settings:
     engine: Engine | Literal["auto"] = "auto"
     precision: Precision = "float32"
     channel: int = 0
+    each_colour: bool = False
     trust: bool = False
     threads: int = 0
     sum: bool = False
@@ -150,11 +156,15 @@ class Predictor:
     ------
     DeviceError, PackageError
         The device is not here, or the description cannot be used.
+    InputError
+        Each colour is asked for, and one of them.
     """
 
     def __init__(self, package: Package, settings: Settings | None = None) -> None:
         self.package = package
         self.settings = settings or Settings()
+        if self.settings.each_colour:
+            require_no_choice(self.settings.channel)
         self.geometry = read_geometry(package.description)
         self.device = find_device(self.settings.device, threads=self.settings.threads)
         self._pipeline = self._new_pipeline()
@@ -201,10 +211,15 @@ class Predictor:
             Not even the smallest tile fits.
         """
         started = time.perf_counter()
+        if self.settings.each_colour:
+            images = split_colours(images)
         images = with_noise(images, self.package.description, self.geometry)
         bound = bind(images, self.package.description, self.geometry, channel=self.settings.channel)
         if self.settings.sum:
             require_frames(bound)
+        if COLOUR in bound.batch_sizes:
+            first = bound.sources[self.geometry.inputs[0].name].image
+            sinks = merging(sinks, colour_names(first))
         choice = self._choose(bound)
         most_pixels = self._most_pixels(bound)
         while True:
@@ -418,7 +433,7 @@ class Predictor:
                     name: stack.enter_context(ScratchSink(layout, adds=part.plan.is_blended))
                     for name, layout in part.layouts.items()
                 }
-                raw = replace(part, sinks=scratch, is_raw=True, tallies={})
+                raw = replace(part, sinks=scratch, is_raw=True, tallies={}, colour_tallies={})
                 execute.run(raw, tell)
                 finish_whole(part, scratch, finals)
             count += len(part.items) * len(part.plan)

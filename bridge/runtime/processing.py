@@ -43,7 +43,8 @@ from numpy.typing import NDArray
 
 from bridge.errors import ImageError, PackageError
 from bridge.runtime import statistics
-from bridge.runtime.geometry import Geometry, TensorGeometry
+from bridge.runtime.colours import of_same_colour
+from bridge.runtime.geometry import COLOUR, Geometry, TensorGeometry
 from bridge.runtime.windows import TensorSource
 from bridge.zoo import trust
 from bridge.zoo.package import Package
@@ -198,7 +199,10 @@ class Pipeline:
 
 
 class ItemStatistics(Sequence[Statistics]):
-    """Statistics per batch item, taken when its first tile is read; the last few are kept."""
+    """Statistics per batch item, taken when its first tile is read; the last few are kept.
+
+    Those over all items are taken over the items of one colour.
+    """
 
     _KEPT = 64
 
@@ -212,7 +216,7 @@ class ItemStatistics(Sequence[Statistics]):
         self._sources = sources
         self._items = items
         self._lock = threading.Lock()
-        self._shared: Statistics | None = None
+        self._shared: dict[int | None, Statistics] = {}
         self._own: OrderedDict[int, Statistics] = OrderedDict()
 
     def __len__(self) -> int:
@@ -226,13 +230,16 @@ class ItemStatistics(Sequence[Statistics]):
         if isinstance(number, slice):
             return [self[i] for i in range(*number.indices(len(self)))]
         with self._lock:
-            if self._shared is None:
-                self._shared = self._pipeline.measure(self._sources, self._items, of_all_items=True)
-            if number not in self._own:
-                own = self._pipeline.measure(
-                    self._sources, [self._items[number]], of_all_items=False
+            item = self._items[number]
+            colour = item.get(COLOUR)
+            if colour not in self._shared:
+                alike = of_same_colour(self._items, item)
+                self._shared[colour] = self._pipeline.measure(
+                    self._sources, alike, of_all_items=True
                 )
-                self._own[number] = {**self._shared, **own}
+            if number not in self._own:
+                own = self._pipeline.measure(self._sources, [item], of_all_items=False)
+                self._own[number] = {**self._shared[colour], **own}
                 if len(self._own) > self._KEPT:
                     self._own.popitem(last=False)
             return self._own[number]

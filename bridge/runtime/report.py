@@ -8,8 +8,10 @@ from typing import Any
 
 from bridge.runtime import verdict
 from bridge.runtime.choose import Choice
+from bridge.runtime.colours import as_channels
 from bridge.runtime.examples import Examples
 from bridge.runtime.execute import Layout, Work
+from bridge.runtime.geometry import COLOUR
 from bridge.runtime.plan import TilePlan
 from bridge.runtime.summing import FRAMES
 from bridge.zoo.package import Package
@@ -53,7 +55,7 @@ def describe_run(
         "input": {
             name: {
                 "source": str(source.image.attrs.get("source", "")),
-                "sizes": {str(d): int(n) for d, n in source.image.sizes.items()},
+                "sizes": as_channels({str(d): int(n) for d, n in source.image.sizes.items()}),
                 "pixel_size_nm": dict(source.image.attrs.get("pixel_size_nm", {})),
                 **work.seen[name].as_dict(),
             }
@@ -80,10 +82,12 @@ def describe_run(
 
 def _sizes(layout: Layout, *, is_sum: bool) -> dict[str, Any]:
     sizes = dict(zip(layout.dims, layout.shape, strict=True))
-    if not is_sum:
-        return {"sizes": sizes}
-    n_frames = sizes.pop(FRAMES)
-    return {"sizes": sizes, "n_frames_summed": n_frames}
+    found: dict[str, Any] = {}
+    if is_sum:
+        found["n_frames_summed"] = sizes.pop(FRAMES)
+    if COLOUR in sizes:
+        found["n_colours"] = sizes[COLOUR]
+    return {"sizes": as_channels(sizes), **found}
 
 
 def gather_warnings(
@@ -109,6 +113,13 @@ def gather_warnings(
         kind = verdict.flaw(tally)
         if kind:
             warnings.append(f"The output '{name}' is {kind}: every value is {tally.low:g}.")
+    for (name, number), tally in work.colour_tallies.items():
+        kind = verdict.flaw(tally)
+        if kind and not verdict.flaw(work.tallies[name]):
+            warnings.append(
+                f"Colour {number + 1} of the output '{name}' is {kind}: its values lie between "
+                f"{tally.low:g} and {tally.high:g}. The others are not."
+            )
     for source in work.sources.values():
         warnings += source.image.attrs.get("notes", [])
     warnings += _padding_notes(work.plan)
