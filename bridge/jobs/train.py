@@ -236,7 +236,7 @@ def tell_tiles(packaged: Packaged) -> str:
     if packaged.is_local:
         return f"tiles with the whole within {packaged.tiled_differs:.1g} standard deviations."
     return (
-        "tiles are blended, since its norms look at the whole image: they differ from it by "
+        "tiles are blended, since it looks at the whole image at once: they differ from it by "
         f"{packaged.tiled_differs:.1g} standard deviations (root mean square). Run images whole."
     )
 

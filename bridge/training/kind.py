@@ -108,6 +108,10 @@ class CardWords:
     """What it was trained on, in Markdown."""
 
 
+BLEND_PX: Final = 64
+"""Halo of networks whose tiles can't be exact, over which the runtime blends them."""
+
+
 class Kind(ABC):
     """One kind of training."""
 

@@ -64,6 +64,11 @@ def stride_of(network: nn.Module) -> int:
     return int(getattr(network, "stride", 1))
 
 
+def is_local(network: nn.Module) -> bool:
+    """Tell whether each output pixel depends on the input near it only; the network's word."""
+    return bool(getattr(network, "is_local", True))
+
+
 def check_shapes(
     network: nn.Module,
     probes: Sequence[Tensor],

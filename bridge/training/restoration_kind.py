@@ -15,6 +15,7 @@ from bridge.images.preview import save_picture
 from bridge.training.batches import ImagePairs, Sources
 from bridge.training.degraded_sources import open_degraded
 from bridge.training.kind import (
+    BLEND_PX,
     About,
     Arrays,
     CardWords,
@@ -24,7 +25,7 @@ from bridge.training.kind import (
     Output,
     stretch,
 )
-from bridge.training.networks import build_network, stride_of
+from bridge.training.networks import build_network, is_local, stride_of
 from bridge.training.pair_sources import KeptField, PairSources, open_pair_sources
 from bridge.training.parts import AdversarialPart, DiffusionPart, RegressionPart
 from bridge.training.recipe import Recipe
@@ -112,6 +113,7 @@ class RegressionKind(Kind):
             (self.image_output(recipe, scaling, "restored", "The restored image."),),
             "fluorescence microscopy",
             _TAGS,
+            is_local=is_local(build_network(recipe.network)),
         )
 
     def image_input(self, recipe: Recipe) -> Input:
@@ -151,6 +153,7 @@ class RegressionKind(Kind):
             (
                 f"Input: images of {opened.pixel_size_nm:g} nm pixels. {scaling}",
                 f"Output: {part.upscaling} pixel(s) per input pixel and direction.",
+                *self.tiles(recipe),
                 *self.use(recipe),
             ),
             (
@@ -161,6 +164,15 @@ class RegressionKind(Kind):
                 *self.failures(recipe),
             ),
             _tell_data(opened, recipe),
+        )
+
+    def tiles(self, recipe: Recipe) -> tuple[str, ...]:
+        """Say where tiles aren't exact."""
+        if is_local(build_network(recipe.network)):
+            return ()
+        return (
+            "Each pixel depends on the whole image: run images whole where memory allows, else in "
+            f"tiles of {recipe.data.patch_px} pixels or more, which are blended.",
         )
 
     def use(self, recipe: Recipe) -> tuple[str, ...]:
@@ -216,6 +228,8 @@ class RegressionKind(Kind):
         channels, and a sampler's many steps, have no reach that could be told from layers alone.
         """
         recipe, network = task.recipe, task.network.cpu().eval()
+        if not is_local(network):
+            return BLEND_PX
         stride, scale = stride_of(network), part_of(recipe).upscaling
         edge = 2 * _FURTHEST_PX
         rng = np.random.default_rng(_REACH_SEED)
@@ -295,6 +309,7 @@ class DiffusionKind(RegressionKind):
             "fluorescence microscopy",
             _TAGS,
             {"noise": {"input": noise.name, "seed": _NOISE_SEED}},
+            is_local=is_local(build_network(recipe.network)),
         )
 
     def use(self, recipe: Recipe) -> tuple[str, ...]:

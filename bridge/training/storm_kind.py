@@ -13,7 +13,16 @@ from torch import Tensor
 
 from bridge.images.preview import save_picture
 from bridge.training.batches import Sources
-from bridge.training.kind import About, Arrays, CardWords, Figures, Input, Kind, Output
+from bridge.training.kind import (
+    BLEND_PX,
+    About,
+    Arrays,
+    CardWords,
+    Figures,
+    Input,
+    Kind,
+    Output,
+)
 from bridge.training.networks import build_network, stride_of
 from bridge.training.recipe import Recipe
 from bridge.training.storm_figures import measure
@@ -34,7 +43,6 @@ TAGS: Final = (
     "2d",
     "pytorch",
 )
-_BLEND_PX: Final = 64
 """Halo that is declared where the output depends on the whole image."""
 
 
@@ -184,7 +192,7 @@ class UrNetKind(Kind):
     def measure_radius_px(self, task: TrainingTask) -> int:
         """Give the layers' reach; of a norm over the whole image, the halo for blending."""
         if not is_local(task.recipe):
-            return _BLEND_PX
+            return BLEND_PX
         network: Any = task.network
         return int(network.reach_px)
 

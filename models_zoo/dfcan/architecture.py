@@ -112,6 +112,7 @@ class Dfcan(nn.Module):
         self.channels = channels
         self.outputs = outputs
         self.stride = 1
+        self.is_local = False
         self.head = nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), nn.GELU())
         self.groups = nn.Sequential(*(_Group(width, blocks) for _ in range(groups)))
         self.enlarge = nn.Sequential(

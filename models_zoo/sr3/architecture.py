@@ -238,6 +238,7 @@ class Sr3(nn.Module):
         self.channels, self.outputs, self.residual = channels, outputs, residual
         halvings = 2 ** (len(multipliers) - 1)
         self.stride = halvings // math.gcd(halvings, scale)
+        self.is_local = norm != "group" and not attention and not attention_levels
         self.least, self.most = 2.0 * limits[0] - 1.0, 2.0 * limits[1] - 1.0
         self.beta_start, self.beta_end = 2000 * 1e-6, 2000 * 1e-2  # 2000 steps, one unit of time
         self.level_scale = 100.0

@@ -46,6 +46,7 @@ OWN: dict[str, dict[str, Any]] = {
         "task.discriminator.arguments.width": 4,
     },
     "sr3": {**PAIRS, "network.arguments.samples": 2, "network.arguments.steps": 2},
+    "dfcan": {**PAIRS, "network.arguments.groups": 1, "network.arguments.blocks": 1},
     "centriole-unet": {"data.simulation.edge_px": 128, "network.arguments.depth": 2},
 }
 
@@ -230,7 +231,8 @@ def test_samples_are_the_same_each_time(runs):
 def test_each_kinds_package_passes_its_tests(name, runs):
     packaged = make_package(reopen(runs[name].run_dir), runs[name].run_dir / "package")
     assert packaged.formats_differ < 1e-4
-    assert packaged.tiled_differs < 5e-5
+    assert packaged.is_local == (name != "dfcan")
+    assert packaged.tiled_differs < (5e-5 if packaged.is_local else 0.1)
     assert "On fields it never saw" in packaged.figures.sentences()[0]
     card = (packaged.folder / "README.md").read_text("utf-8")
     assert "It can invent structure" in card
