@@ -32,9 +32,6 @@ def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
-)
 def test_a_training_ends_with_a_package_that_can_be_made_again(tmp_path, capsys, few_frames):
     folder = tmp_path / "run"
     status = run(capsys, "train", "deep-storm", "--output", str(folder), *SMALL)

@@ -405,9 +405,6 @@ def test_a_chain_is_trained_stopped_and_taken_up_again(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
-)
 def test_the_tileable_chain_s_package_has_one_input_and_four_outputs(tmp_path, monkeypatch):
     monkeypatch.setenv("ZOOBRIDGE_HOME", str(tmp_path / "home"))
     arguments = {"ur_width": 4, "ur_depth": 2, "x_width": 4, "x_depth": 2, "norm": "none"}
@@ -432,9 +429,6 @@ def test_the_tileable_chain_s_package_has_one_input_and_four_outputs(tmp_path, m
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
-)
 def test_published_norms_are_packaged_and_their_seam_is_told(ur_run, tmp_path, monkeypatch):
     monkeypatch.setenv("ZOOBRIDGE_HOME", str(tmp_path / "home"))
     packaged = make_package(ur_run, tmp_path / "package")
