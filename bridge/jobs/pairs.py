@@ -31,7 +31,8 @@ class Pairs(Job):
 
     From two folders (widefield or confocal, and STED, confocal or STORM images of the same places),
     or simulated. Pairs that aren't pairs are refused and shown. Kind xmicroscopy makes triples of
-    widefield, undersampled and full super-resolution images from tables of localizations.
+    widefield, undersampled and full super-resolution images, from tables of localizations or from
+    rendered images (target).
     """
 
     label: ClassVar[str] = "ZooBridge Pairs"
@@ -71,12 +72,16 @@ class Pairs(Job):
     """Table of localizations, or a folder of them (xmicroscopy)."""
     widefield: str = ""
     """Widefield image of the same field, or a folder of them (xmicroscopy)."""
+    sparse: str = ""
+    """Undersampled renderings of the targets' fields (xmicroscopy); left out, they are drawn."""
+    dense: str = ""
+    """Dense renderings of the targets' fields (xmicroscopy); left out, the targets are taken."""
     localizations: Annotated[int, Field(ge=1, le=100_000_000)] = 10_000
     """Localizations in an undersampled image (xmicroscopy)."""
     subsamplings: Annotated[int, Field(ge=1, le=100)] = 3
     """Undersampled images of each field (xmicroscopy)."""
     srm_pixel_nm: Annotated[float, Field(gt=0, le=1000)] = 20.0
-    """Edge of a super-resolution pixel, in nm (xmicroscopy)."""
+    """Edge of a super-resolution pixel in nm (xmicroscopy); rendered images keep theirs."""
     table_pixel_nm: Annotated[float, Field(gt=0, le=100_000)] | None = None
     """Edge of a camera pixel in nm, for tables that count in pixels (xmicroscopy)."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -88,8 +93,11 @@ class Pairs(Job):
         """Match, register, judge, split, and write the folder with its page."""
         self._check()
         if self.kind == "xmicroscopy":
+            from bridge.jobs.storm_rendered import make_rendered_fields
             from bridge.jobs.storm_triples import make_storm_fields
 
+            if self.target:
+                return make_rendered_fields(self, progress)
             return make_storm_fields(self, progress)
         return self._simulate(progress) if self.simulate != "none" else self._read(progress)
 
@@ -98,12 +106,14 @@ class Pairs(Job):
         what = "zoobridge pairs"
         is_read = bool(self.input or self.target)
         if self.kind == "xmicroscopy":
-            if is_read:
-                raise InputError(what, "input and target are for kind pairs", "table and widefield")
+            self._check_storm(what)
             return
-        if self.table or self.widefield:
+        if self.table or self.widefield or self.sparse or self.dense:
             raise InputError(
-                what, "table and widefield are for kind xmicroscopy", "", "Give --kind xmicroscopy."
+                what,
+                "table, widefield, sparse and dense are for kind xmicroscopy",
+                "",
+                "Give --kind xmicroscopy.",
             )
         if self.simulate == "widefield-storm":
             raise InputError(what, "widefield-storm makes no pairs", "", "Give --kind xmicroscopy.")
@@ -114,6 +124,20 @@ class Pairs(Job):
             )
         if is_read and not (self.input and self.target):
             raise InputError(what, "only one side is given", "--input and --target")
+
+    def _check_storm(self, what: str) -> None:
+        """Refuse combinations that mean nothing for X-Microscopy."""
+        if self.input:
+            raise InputError(
+                what, "input is for kind pairs", "widefield, with table or with target"
+            )
+        if (self.sparse or self.dense) and not self.target:
+            raise InputError(
+                what, "sparse and dense belong to full renderings", "--target", "Give them too."
+            )
+        if self.target and (self.table or self.simulate != "none" or not self.widefield):
+            found = "only renderings are given" if not self.widefield else "two sources are given"
+            raise InputError(what, found, "--target and --widefield, without --table or --simulate")
 
     def _simulate(self, progress: Progress) -> Result:
         from bridge.jobs.pairs_page import write_pairs_page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from bridge.errors import ImageError, InputError, TableError
 from bridge.jobs.base import Result
 from bridge.progress import Progress
 from bridge.quality.report import Section, draw_picture, write_page
+from bridge.restoration.draws import require_partners
 from bridge.restoration.match import Match, match_files
 from bridge.restoration.pair_folder import read_plane
 from bridge.restoration.pairs import examine_values, pixel_size_of
@@ -21,6 +23,7 @@ from bridge.restoration.register import Registration, register
 from bridge.restoration.split import split_fields
 from bridge.restoration.storm_fields import StormConditions, draw_storm_field, expose_widefield
 from bridge.restoration.storm_folder import StormSettings, StormWriter, new_storm
+from bridge.restoration.thinning import scale_to_bright
 from bridge.smlm.render import render_gaussian
 from bridge.smlm.table import read_table
 
@@ -30,9 +33,11 @@ if TYPE_CHECKING:
 
     from bridge.jobs.pairs import Pairs
 
-_BRIGHT = 99.7
+BRIGHT = 99.7
+"""Percentile of a rendering that becomes 1."""
+N_SHOWN = 4
+"""Fields on a page."""
 _DENSE_SHARE = 0.5
-_SHOWN = 4
 _TABLES = (".csv", ".tsv", ".txt", ".hdf5")
 
 Image = NDArray[np.float32]
@@ -65,29 +70,32 @@ def make_storm_fields(job: Pairs, progress: Progress) -> Result:
         raise InputError(
             "zoobridge pairs --kind xmicroscopy",
             "there is nothing to make fields from",
-            "--table and --widefield, or --simulate widefield-storm",
+            "--widefield with --table or with --target (renderings), or --simulate widefield-storm",
         )
     matches = match_files(job.table, job.widefield, endings=(_TABLES, None))
-    notes = [f"{path} has no partner and is left out." for path in matches.alone]
-    names = {match.name: "storm" for match in matches.found}
+    require_partners(matches.alone, len(matches.found))
+    notes: list[str] = []
+    names = {field_name(match): "storm" for match in matches.found}
     parts = split_fields(names, seed=job.seed)
     settings = StormSettings(
         pixel_size_nm=job.srm_pixel_nm,
         localizations=job.localizations,
         render_sigma_nm=job.srm_pixel_nm,
-        bright_percentile=_BRIGHT,
+        bright_percentile=BRIGHT,
         source="tables of localizations",
         seed=job.seed,
     )
     shown: list[tuple[str, list[Image]]] = []
     with new_storm(job.output, settings, overwrite=job.overwrite) as writer:
         for number, match in enumerate(matches.found):
-            progress(number, len(matches.found), match.name)
+            name = field_name(match)
+            progress(number, len(matches.found), name)
             rng = np.random.default_rng([job.seed, number])
             table, widefield = _read(job, match, notes)
             found = _register(job, table, widefield, match)
             shape = _grid(widefield, job.srm_pixel_nm)
-            on_grid = _resample(widefield, found.shift, job.srm_pixel_nm, shape)
+            scale = (pixel_size_of(widefield) or np.nan) / job.srm_pixel_nm
+            on_grid = resample_widefield(widefield.values, found.shift, scale, shape)
             n_dense = max(job.localizations, round(_DENSE_SHARE * len(table)))
             sparse, dense = (
                 [_render(table, job, shape, n, rng) for _ in range(job.subsamplings)]
@@ -95,8 +103,8 @@ def make_storm_fields(job: Pairs, progress: Progress) -> Result:
             )
             full = _render(table, job, shape, len(table), rng)
             writer.add(
-                match.name,
-                parts[match.name],
+                name,
+                parts[name],
                 widefield=on_grid,
                 sparse=sparse,
                 dense=dense,
@@ -110,20 +118,20 @@ def make_storm_fields(job: Pairs, progress: Progress) -> Result:
                     "detail_correlation": found.detail_correlation,
                 },
             )
-            shown.append((match.name, [on_grid, sparse[0], full]))
-        _write_page(writer, shown[:_SHOWN], notes)
-    return _result(job, writer, notes)
+            shown.append((name, [on_grid, sparse[0], full]))
+        write_storm_page(writer, shown[:N_SHOWN], notes)
+    return tell_result(job, writer, notes)
 
 
 def _simulate(job: Pairs, progress: Progress) -> Result:
     """Draw fields of microtubules."""
-    conditions = StormConditions(pixel_size_nm=job.srm_pixel_nm, bright_percentile=_BRIGHT)
+    conditions = StormConditions(pixel_size_nm=job.srm_pixel_nm, bright_percentile=BRIGHT)
     names = [f"microtubules_{number:04d}" for number in range(job.fields)]
     parts = split_fields(dict.fromkeys(names, "storm"), seed=job.seed)
     settings = StormSettings(
         pixel_size_nm=job.srm_pixel_nm,
         render_sigma_nm=conditions.render_sigma_px * job.srm_pixel_nm,
-        bright_percentile=_BRIGHT,
+        bright_percentile=BRIGHT,
         source="simulated microtubules",
         seed=job.seed,
     )
@@ -153,10 +161,10 @@ def _simulate(job: Pairs, progress: Progress) -> Result:
                 full=full,
                 figures=counts,
             )
-            if len(shown) < _SHOWN:
+            if len(shown) < N_SHOWN:
                 shown.append((name, [widefield, sparse[0], full]))
-        _write_page(writer, shown, [])
-    return _result(job, writer, [])
+        write_storm_page(writer, shown, [])
+    return tell_result(job, writer, [])
 
 
 def _read(job: Pairs, match: Match, notes: list[str]) -> tuple[pd.DataFrame, xr.DataArray]:
@@ -195,15 +203,40 @@ def _register(
         table, pixel_size_nm=pixel_nm / scale, shape=shape, sigma_nm=job.srm_pixel_nm
     )
     found = register(widefield.values, drawn.values, scale=scale)
+    require_same_field(job, found, match.paths, scale=pixel_nm / job.srm_pixel_nm)
+    return found
+
+
+def field_name(match: Match) -> str:
+    """Give a field's name: its files' words, behind their sub-folder's."""
+    return f"{match.structure}_{match.name}" if match.structure else match.name
+
+
+def require_same_field(
+    job: Pairs, found: Registration, paths: Sequence[Path], *, scale: float
+) -> None:
+    """Raise ImageError where details agree too little, or only after a long way.
+
+    Parameters
+    ----------
+    job : Pairs
+        Its least agreement and longest shift.
+    found : Registration
+        How the images lie on each other.
+    paths : sequence of Path
+        Of the field's files.
+    scale : float
+        Super-resolution pixels per widefield pixel, as found.
+    """
     far = max(map(abs, found.shift))
     if found.detail_correlation < job.min_agreement or far > job.max_shift_px:
         raise ImageError(
-            " and ".join(path.name for path in match.paths),
-            f"details agree by {found.detail_correlation:.2f}, at a shift of {far:.1f} pixels",
+            " and ".join(path.name for path in paths),
+            f"details agree by {found.detail_correlation:.2f}, at a shift of {far:.1f} pixels and "
+            f"a scale of {scale:.4g}",
             f"at least {job.min_agreement:g}, within {job.max_shift_px:g} pixels: the same field",
             "Check pixel sizes and whether x and y are swapped, or lower --min-agreement.",
         )
-    return found
 
 
 def _grid(widefield: xr.DataArray, pixel_nm: float) -> tuple[int, int]:
@@ -211,17 +244,28 @@ def _grid(widefield: xr.DataArray, pixel_nm: float) -> tuple[int, int]:
     return round(widefield.sizes["y"] * scale), round(widefield.sizes["x"] * scale)
 
 
-def _resample(
-    widefield: xr.DataArray, shift: tuple[float, float], pixel_nm: float, shape: tuple[int, int]
+def resample_widefield(
+    widefield: Image, shift: tuple[float, float], scale: float, shape: tuple[int, ...]
 ) -> Image:
-    """Give a widefield image on the STORM grid: what is at p there is at p + shift in it."""
-    scale = (pixel_size_of(widefield) or np.nan) / pixel_nm
+    """Give a widefield image on the STORM grid: what is at p there is at p + shift in it.
+
+    Parameters
+    ----------
+    widefield : ndarray, axes (y, x)
+        The image.
+    shift : (float, float)
+        Along y and x, in its pixels.
+    scale : float
+        Pixels of the grid per pixel of the image, > 0.
+    shape : (int, int)
+        Of the grid.
+    """
     rows, columns = (
         (np.arange(n) + 0.5) / scale - 0.5 + step for n, step in zip(shape, shift, strict=True)
     )
     places = np.meshgrid(rows, columns, indexing="ij")
-    image: Image = ndimage.map_coordinates(widefield.values, places, order=3, mode="nearest")
-    return image.clip(widefield.values.min(), widefield.values.max())
+    image: Image = ndimage.map_coordinates(widefield, places, order=3, mode="nearest")
+    return image.clip(widefield.min(), widefield.max())
 
 
 def _render(
@@ -234,14 +278,13 @@ def _render(
         shape=shape,
         sigma_nm=job.srm_pixel_nm,
     ).values
-    bright = float(np.percentile(drawn, _BRIGHT)) or float(drawn.max()) or 1.0
-    cut: Image = (drawn / bright).clip(0, 1).astype(np.float32)
-    return cut
+    return scale_to_bright(drawn, BRIGHT)
 
 
-def _write_page(
+def write_storm_page(
     writer: StormWriter, shown: list[tuple[str, list[Image]]], notes: list[str]
 ) -> Path:
+    """Write the page: widefield, undersampled and full image of the first fields, and notes."""
     figure = Figure(figsize=(9.6, 3.3 * len(shown)), layout="constrained")
     axes = figure.subplots(len(shown), 3, squeeze=False)
     for row, (name, images) in zip(axes, shown, strict=True):
@@ -254,7 +297,12 @@ def _write_page(
             axis.set_axis_off()
     picture = draw_picture(figure, "Widefield, undersampled and full super-resolution images")
     (writer.part / "picture.png").write_bytes(picture.png)
-    sentences = [f"{len(writer.rows)} fields on pixels of {writer.settings.pixel_size_nm:g} nm."]
+    size_nm, n_fields = writer.settings.pixel_size_nm, len(writer.rows)
+    size = "unknown size" if size_nm is None else f"{size_nm:.4g} nm"
+    sentences = [
+        f"{n_fields} field{'' if n_fields == 1 else 's'} on pixels of {size}, from "
+        f"{writer.settings.source}."
+    ]
     return write_page(
         writer.part / "page.html",
         "Fields for X-Microscopy",
@@ -263,16 +311,18 @@ def _write_page(
     )
 
 
-def _result(job: Pairs, writer: StormWriter, notes: list[str]) -> Result:
+def tell_result(job: Pairs, writer: StormWriter, notes: list[str]) -> Result:
+    """Say what was made: the folder, its page, and how many fields each part has."""
     page = str(job.output / "page.html")
     counts = {
         part: sum(row["part"] == part for row in writer.rows)
         for part in ("training", "validation", "test")
     }
     told = ", ".join(f"{n} {part}" for part, n in counts.items())
+    n_fields = f"{len(writer.rows)} field{'' if len(writer.rows) == 1 else 's'}"
     return Result(
         outputs={"folder": str(job.output), "page": page, "n_fields": len(writer.rows)},
         warnings=notes,
         report=page,
-        summary=[f"{len(writer.rows)} fields in {job.output}: {told}.", f"Look at {page}."],
+        summary=[f"{n_fields} in {job.output}: {told}.", f"Look at {page}."],
     )

@@ -293,9 +293,10 @@ def read_plane(path: Path) -> xr.DataArray:
     """
     opened = open_image(path)
     if opened.dims != ("y", "x"):
+        is_rgb = list(opened.attrs.get("channel_names") or [])[:3] == ["red", "green", "blue"]
         raise ImageError(
             str(path),
-            f"its axes are {dict(opened.sizes)}",
+            f"its axes are {dict(opened.sizes)}" + (", it is an RGB image" if is_rgb else ""),
             "one plane, axes (y, x)",
             "Give one channel and one frame, as a grey image; average a movie first.",
         )
