@@ -88,6 +88,7 @@ def save_picture(
     ranges: Sequence[tuple[float, float] | None] | None = None,
     colours: Literal["grey", "hot"] = "grey",
     marks: Sequence[Marks | None] | None = None,
+    is_small: bool = True,
 ) -> None:
     """Save images side by side as a PNG, each with its title and, where it is known, its scale.
 
@@ -104,6 +105,8 @@ def save_picture(
         Black to white, or black over red and yellow to white as is usual for localizations.
     marks : sequence of (Marks or None), optional
         For each panel the circles to draw on it.
+    is_small : bool
+        Whether the file is to be as small as can be; otherwise it is written several times faster.
 
     Raises
     ------
@@ -132,7 +135,10 @@ def save_picture(
         picture.paste(panel, (left, _GAP_PX))
         left += panel.width + _GAP_PX
     try:
-        picture.save(path, format="PNG", optimize=True)
+        if is_small:
+            picture.save(path, format="PNG", optimize=True)
+        else:
+            picture.save(path, format="PNG", compress_level=1)
     except OSError as error:
         raise OutputError(
             str(path),

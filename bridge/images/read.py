@@ -38,6 +38,9 @@ _OPENERS: dict[str, Callable[[Path], RawImage]] = {
 #: what ``open_image`` reads, besides folders of OME-Zarr
 IMAGE_ENDINGS: tuple[str, ...] = tuple(_OPENERS)
 
+#: how pictures end that are drawn beside results: no images to work on
+BESIDE_RESULTS = ".consistency.png"
+
 _READABLE = "TIFF (.tif, .tiff, .btf, .tf8), PNG, .npy, or a folder of OME-Zarr"
 
 
@@ -99,7 +102,7 @@ def find_images(paths: Sequence[str | Path]) -> list[Path]:
     -------
     list of Path
         Each image once, in the order given; those of a folder in natural order (2 before 10).
-        Hidden files and files that aren't images are left out.
+        Hidden files, files that aren't images, and pictures of a check are left out.
 
     Raises
     ------
@@ -193,7 +196,7 @@ def _name_axes(raw: RawImage, *, axes: str | None, path: str) -> xr.DataArray:
 
 
 def _looks_like_image(path: Path) -> bool:
-    if path.name.startswith("."):
+    if path.name.startswith(".") or path.name.endswith(BESIDE_RESULTS):
         return False
     if path.is_dir():
         return is_zarr(path)

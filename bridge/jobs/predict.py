@@ -13,8 +13,11 @@ from bridge.jobs.base import ImageJob, OnImage, OpenImage, Result
 from bridge.progress import Progress
 
 if TYPE_CHECKING:
+    import xarray as xr
+
+    from bridge.jobs.given_back import GivenBack
     from bridge.runtime.files import FileResult
-    from bridge.runtime.predict import Outcome, Settings
+    from bridge.runtime.predict import Outcome, Predictor, Settings
     from bridge.runtime.ready import ReadyModels
 
 
@@ -61,6 +64,8 @@ class Predict(ImageJob):
     """Replace a result that is there."""
     resume: bool = False
     """Continue an interrupted run; a sum always starts afresh."""
+    consistency: bool = True
+    """Check that the result, blurred again, gives the input back: figures and a picture beside."""
     report: str = ""
     """File for the report; empty puts it beside the result."""
     cluster: str = ""
@@ -94,6 +99,7 @@ class Predict(ImageJob):
             results = [predict_file(predictor, orders[0], options, progress)]
         else:
             results = predict_many(predictor, orders, options, progress)
+        results = self._check(predictor, results)
         report = write_report(self._report_path(results), results, started=started)
         return _summarise(results, str(report), time.time() - started, package.name)
 
@@ -122,25 +128,64 @@ class Predict(ImageJob):
             order = Order({names[0]: Path(opened.title)}, self.output)
             options = FileOptions(overwrite=self.overwrite)
             written = [predict_to_file(predictor, images, order, options, progress)]
+            written = self._check(predictor, written, images)
             report = write_report(self._report_path(written), written, started=started)
             seconds = time.time() - started
             return OnImage(_summarise(written, str(report), seconds, predictor.package.name))
         outputs, outcome = predictor.run_in_memory(images, progress)
         is_one = len(outputs) == 1
+        checked = self._check_open(predictor, images, outputs)
         found = {
             result_title(opened.title, self.model, "" if is_one else name): image
             for name, image in outputs.items()
         }
-        return OnImage(self._describe(outcome, list(found), opened.title), found)
+        return OnImage(self._describe(outcome, checked, list(found), opened.title), found)
 
-    def _describe(self, outcome: Outcome, titles: list[str], title: str) -> Result:
+    def _check(
+        self,
+        predictor: Predictor,
+        results: list[FileResult],
+        images: Mapping[str, xr.DataArray] | None = None,
+    ) -> list[FileResult]:
+        """Compare what was written with its input, where that is wanted."""
+        from bridge.jobs.given_back import check_file, switched_off
+
+        if not self.consistency:
+            return [switched_off(result) for result in results]
+        return [check_file(predictor, result, axes=self.axes, images=images) for result in results]
+
+    def _check_open(
+        self,
+        predictor: Predictor,
+        images: Mapping[str, xr.DataArray],
+        outputs: Mapping[str, xr.DataArray],
+    ) -> GivenBack | None:
+        """Compare images in memory; a picture is drawn only beside a report that is asked for."""
+        from bridge.jobs.given_back import check_given_back, picture_beside, save_pictures
+
+        if not self.consistency:
+            return None
+        found = check_given_back(predictor, images, outputs)
+        if not self.report:
+            return found
+        beside = picture_beside(Path(self.report))
+        paths = dict.fromkeys(outputs, beside)
+        if len(outputs) > 1:
+            paths = {name: beside.with_name(f"{name}-{beside.name}") for name in outputs}
+        return save_pictures(found, paths)
+
+    def _describe(
+        self, outcome: Outcome, checked: GivenBack | None, titles: list[str], title: str
+    ) -> Result:
         run = outcome.report
+        figures = [checked.summary] if checked is not None and checked.summary else []
         return Result(
             outputs={"images": list(titles)},
-            warnings=outcome.warnings,
+            warnings=[*outcome.warnings, *(checked.warnings if checked is not None else [])],
             summary=[
                 f"{run['package']['name']} ran on {title}: {run['tiles']['count']} tiles, "
-                f"{run['engine']['name']} on {run['engine']['device']}, {run['seconds']:.1f} s."
+                f"{run['engine']['name']} on {run['engine']['device']}, {run['seconds']:.1f} s.",
+                *figures,
             ],
         )
 
@@ -204,10 +249,34 @@ def _summarise(results: list[FileResult], report: str, seconds: float, model: st
             f"{model} ran on {_first_input(done[0])}: {frames}{tiles['count']} tiles, "
             f"{engine['name']} on {engine['device']}, {seconds:.1f} s.",
             *(f"Written: {path}" for path in done[0].outputs.values()),
+            *_checked(done),
         ]
     else:
-        summary = [f"{model} ran on {len(done)} of {len(results)} images in {seconds:.1f} s."]
+        summary = [
+            f"{model} ran on {len(done)} of {len(results)} images in {seconds:.1f} s.",
+            *_lowest(done),
+        ]
     return Result(outputs=outputs, warnings=warnings, report=report, summary=summary, error=error)
+
+
+def _checked(results: list[FileResult]) -> list[str]:
+    """Give the sentence on the check of each result that was checked."""
+    found = [result.report.get("consistency", {}).get("summary", "") for result in results]
+    return [sentence for sentence in found if sentence]
+
+
+def _lowest(results: list[FileResult]) -> list[str]:
+    """Name the result that agrees least with its input."""
+    found = [
+        (output["rsp"], _first_input(result))
+        for result in results
+        for output in result.report.get("consistency", {}).get("outputs", {}).values()
+        if output["checked"]
+    ]
+    if not found:
+        return []
+    rsp, name = min(found)
+    return [f"Blurred again, {name} agrees least with its input: RSP {rsp:.3f}."]
 
 
 def _first_input(result: FileResult) -> str:

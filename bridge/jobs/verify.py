@@ -169,19 +169,12 @@ def _like(plane: xr.DataArray, values: NDArray[np.float32]) -> xr.DataArray:
     return xr.DataArray(values.astype("float32"), dims=("y", "x"), attrs=attrs)
 
 
-_LEAST_RSP = 0.7
-
-
 def _judge(consistency: Consistency, mean: xr.DataArray) -> list[str]:
     """Say what is doubtful about a restored image."""
     import math
 
+    from bridge.quality.consistency import LEAST_RSP, low_agreement
+
     if not math.isfinite(consistency.rsp):
         return ["The result is constant: `zoobridge explain` says why."]
-    if consistency.rsp < _LEAST_RSP:
-        return [
-            f"RSP is {consistency.rsp:.2f}: blurred again, the result doesn't give the input back. "
-            "Where the map of the error is bright, structure is invented or missing; or the model "
-            "was made for other images: `zoobridge explain` says which."
-        ]
-    return []
+    return [low_agreement(consistency.rsp)] if consistency.rsp < LEAST_RSP else []
