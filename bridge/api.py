@@ -65,7 +65,8 @@ def predict(
     **settings
         The fields of :class:`bridge.runtime.predict.Settings`: ``tile``, ``halo``, ``batch``,
         ``device``, ``engine``, ``precision``, ``channel``, ``trust``, ``threads``; ``sum=True``
-        adds up the outputs of all frames of a movie.
+        adds up the outputs of all frames of a movie, ``each_colour=True`` runs each channel by
+        itself, into one composite.
 
     Returns
     -------

@@ -11,10 +11,12 @@ import xarray as xr
 
 import bridge
 from bridge.errors import Cancelled, ImageError, InputError
+from bridge.jobs.base import OpenImage
 from bridge.jobs.predict import Predict
 from bridge.progress import silent
 from bridge.runtime.files import FileOptions, Order, predict_file, predict_many
 from bridge.runtime.predict import Predictor, predict_arrays
+from bridge.runtime.ready import ReadyModels
 
 from .cases import BY_NAME, op
 from .comparing import quick
@@ -148,6 +150,23 @@ def test_the_file_is_a_composite_with_the_images_names_and_pixel_size(
         with tifffile.TiffFile(tmp_path / "out.tif") as file:
             assert file.imagej_metadata["mode"] == "composite"
             assert file.imagej_metadata["channels"] == 3
+
+
+def test_an_open_image_gives_an_open_composite(shelf: Shelf) -> None:
+    case = BY_NAME["upscaling_2"]
+    image = coloured(case, {"t": 2, "y": 30, "x": 40}, 2)["input"]
+    image.attrs = {"channel_names": ["DAPI", "actin"], "pixel_size_nm": {"y": 100.0, "x": 100.0}}
+    job = Predict(
+        model=str(shelf(case).root),
+        input=["open"],
+        output=Path("none"),
+        each_colour=True,
+        trust=True,
+    )
+    found = job.run_on(OpenImage(image, "cells"), ReadyModels(), silent, keep=False)
+    (composite,) = found.images.values()
+    assert dict(composite.sizes) == {"t": 2, "c": 2, "y": 60, "x": 80}
+    assert composite.attrs["channel_names"] == ["DAPI", "actin"]
 
 
 def test_rgb_is_run_as_three_colours_and_a_grey_image_as_it_is(
