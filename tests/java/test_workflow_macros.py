@@ -9,9 +9,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import planted_networks as planted
 import pytest
+import xarray as xr
 from imagej_process import ABORTED, ImageJ, MacroRun
 
+from bridge.images.read import open_image
+from bridge.images.write import write_image
 from tests.smlm.localizer_package import write_localizer
 
 MACROS: Final = Path(__file__).parents[2] / "macros"
@@ -293,3 +298,28 @@ def test_centrioles_are_restored_found_and_verified(imagej: ImageJ, tmp_path: Pa
     assert (folder / f"{image.stem}-confocal.tif").is_file(), done
     assert (folder / f"{image.stem}-centrioles.csv").is_file()
     assert (folder / f"{image.stem}-verified.html").is_file()
+
+
+@pytest.mark.slow
+def test_a_widefield_image_is_enlarged_explained_and_turned_into_storm(
+    imagej: ImageJ, tmp_path: Path
+) -> None:
+    model = planted.write(tmp_path / "chain", "x_microscopy").root
+    pixels = np.rint(255 * planted.draw_field(1001).wf).astype(np.float32)
+    coarse = xr.DataArray(pixels[::2, ::2], dims=("y", "x"))
+    coarse.attrs["pixel_size_nm"] = {"y": 64.0, "x": 64.0}
+    image, folder = tmp_path / "cell.tif", tmp_path / "out"
+    write_image(image, coarse)
+
+    places = f"input=[{image}] folder=[{folder}] model=[{model}] model_pixel_nm=32 trust=true"
+    done = run(imagej, "x_microscopy.ijm", places)
+
+    assert done.returned == "cell-x-xm3.tif", done
+    (picture,) = done.pictures
+    assert picture.dimensions == (64, 64, 1, 1, 1)
+    assert picture.means[0] > 0.01
+    assert (folder / "cell-explained" / "page.html").is_file()
+    assert open_image(folder / "cell-enlarged.tif").attrs["pixel_size_nm"]["x"] == 32
+    assert {path.name for path in folder.glob("cell-x-*.tif")} == {
+        f"cell-x-{name}.tif" for name in ("mu_srm", "xm1", "xm2", "xm3")
+    }
