@@ -17,9 +17,11 @@
 #@ CharSequence (label="Min agreement", description="Least correlation of details between an input and its blurred target.", visibility=INVISIBLE, required=false, persist=false, value="0.25") min_agreement
 #@ CharSequence (label="Table", description="Table of localizations, or a folder of them (xmicroscopy).", visibility=INVISIBLE, required=false, persist=false, value="") table
 #@ CharSequence (label="Widefield", description="Widefield image of the same field, or a folder of them (xmicroscopy).", visibility=INVISIBLE, required=false, persist=false, value="") widefield
+#@ CharSequence (label="Sparse", description="Undersampled renderings of the targets' fields (xmicroscopy); left out, they are drawn.", visibility=INVISIBLE, required=false, persist=false, value="") sparse
+#@ CharSequence (label="Dense", description="Dense renderings of the targets' fields (xmicroscopy); left out, the targets are taken.", visibility=INVISIBLE, required=false, persist=false, value="") dense
 #@ CharSequence (label="Localizations", description="Localizations in an undersampled image (xmicroscopy).", visibility=INVISIBLE, required=false, persist=false, value="10000") localizations
 #@ CharSequence (label="Subsamplings", description="Undersampled images of each field (xmicroscopy).", visibility=INVISIBLE, required=false, persist=false, value="3") subsamplings
-#@ CharSequence (label="Srm pixel nm", description="Edge of a super-resolution pixel, in nm (xmicroscopy).", visibility=INVISIBLE, required=false, persist=false, value="20.0") srm_pixel_nm
+#@ CharSequence (label="Srm pixel nm", description="Edge of a super-resolution pixel in nm (xmicroscopy); rendered images keep theirs.", visibility=INVISIBLE, required=false, persist=false, value="20.0") srm_pixel_nm
 #@ CharSequence (label="Table pixel nm", description="Edge of a camera pixel in nm, for tables that count in pixels (xmicroscopy).", visibility=INVISIBLE, required=false, persist=false, value="") table_pixel_nm
 #@ CharSequence (label="Seed", description="Seed of the split, of simulations and of subsamplings.", visibility=INVISIBLE, required=false, persist=false, value="0") seed
 #@ CharSequence (label="Overwrite", description="Replace a folder of pairs that is there.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
@@ -41,14 +43,16 @@ def form = [
     [name: "min_agreement", type: "number", value: "0.25", choices: [], help: "Least correlation of details between an input and its blurred target.", low: 0, high: 1],
     [name: "table", type: "text", value: "", choices: [], help: "Table of localizations, or a folder of them (xmicroscopy).", low: null, high: null],
     [name: "widefield", type: "text", value: "", choices: [], help: "Widefield image of the same field, or a folder of them (xmicroscopy).", low: null, high: null],
+    [name: "sparse", type: "text", value: "", choices: [], help: "Undersampled renderings of the targets' fields (xmicroscopy); left out, they are drawn.", low: null, high: null],
+    [name: "dense", type: "text", value: "", choices: [], help: "Dense renderings of the targets' fields (xmicroscopy); left out, the targets are taken.", low: null, high: null],
     [name: "localizations", type: "whole", value: "10000", choices: [], help: "Localizations in an undersampled image (xmicroscopy).", low: 1, high: 100000000],
     [name: "subsamplings", type: "whole", value: "3", choices: [], help: "Undersampled images of each field (xmicroscopy).", low: 1, high: 100],
-    [name: "srm_pixel_nm", type: "number", value: "20.0", choices: [], help: "Edge of a super-resolution pixel, in nm (xmicroscopy).", low: 0, high: 1000],
+    [name: "srm_pixel_nm", type: "number", value: "20.0", choices: [], help: "Edge of a super-resolution pixel in nm (xmicroscopy); rendered images keep theirs.", low: 0, high: 1000],
     [name: "table_pixel_nm", type: "number", value: "", choices: [], help: "Edge of a camera pixel in nm, for tables that count in pixels (xmicroscopy).", low: 0, high: 100000],
     [name: "seed", type: "whole", value: "0", choices: [], help: "Seed of the split, of simulations and of subsamplings.", low: 0, high: 2147483648],
     [name: "overwrite", type: "flag", value: "false", choices: [], help: "Replace a folder of pairs that is there.", low: null, high: null],
 ]
-def values = [input: input, output: output, target: target, kind: kind, simulate: simulate, fields: fields, structure: structure, input_pixel_nm: input_pixel_nm, target_pixel_nm: target_pixel_nm, input_fwhm_nm: input_fwhm_nm, target_fwhm_nm: target_fwhm_nm, resample: resample, block_px: block_px, max_shift_px: max_shift_px, min_agreement: min_agreement, table: table, widefield: widefield, localizations: localizations, subsamplings: subsamplings, srm_pixel_nm: srm_pixel_nm, table_pixel_nm: table_pixel_nm, seed: seed, overwrite: overwrite]
+def values = [input: input, output: output, target: target, kind: kind, simulate: simulate, fields: fields, structure: structure, input_pixel_nm: input_pixel_nm, target_pixel_nm: target_pixel_nm, input_fwhm_nm: input_fwhm_nm, target_fwhm_nm: target_fwhm_nm, resample: resample, block_px: block_px, max_shift_px: max_shift_px, min_agreement: min_agreement, table: table, widefield: widefield, sparse: sparse, dense: dense, localizations: localizations, subsamplings: subsamplings, srm_pixel_nm: srm_pixel_nm, table_pixel_nm: table_pixel_nm, seed: seed, overwrite: overwrite]
 def file = [System.getProperty("ij.dir"), ij.IJ.getDir("imagej")].findAll { it }
     .collect { new File(it, "zoobridge/ZooBridge.groovy") }.find { it.isFile() }
 if (file == null) {

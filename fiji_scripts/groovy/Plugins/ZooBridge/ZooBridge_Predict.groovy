@@ -12,9 +12,11 @@
 #@ CharSequence (label="Precision", description="Arithmetic; the shorter ones are faster and less exact.", visibility=INVISIBLE, required=false, persist=false, value="float32") precision
 #@ CharSequence (label="Axes", description="Axes of the image files, such as tyx, where they don't say or say it wrong.", visibility=INVISIBLE, required=false, persist=false, value="") axes
 #@ CharSequence (label="Channel", description="Channel to use, from 1; 0 uses all.", visibility=INVISIBLE, required=false, persist=false, value="0") channel
+#@ CharSequence (label="Each colour", description="Run each channel by its own pass, and merge the results into one composite.", visibility=INVISIBLE, required=false, persist=false, value="false") each_colour
 #@ CharSequence (label="Trust", description="Let the package run code of its own (remembered for this content).", visibility=INVISIBLE, required=false, persist=false, value="false") trust
 #@ CharSequence (label="Overwrite", description="Replace a result that is there.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
 #@ CharSequence (label="Resume", description="Continue an interrupted run; a sum always starts afresh.", visibility=INVISIBLE, required=false, persist=false, value="false") resume
+#@ CharSequence (label="Consistency", description="Check that the result, blurred again, gives the input back: figures and a picture beside.", visibility=INVISIBLE, required=false, persist=false, value="true") consistency
 #@ CharSequence (label="Report", description="File for the report; empty puts it beside the result.", visibility=INVISIBLE, required=false, persist=false, value="") report
 #@ CharSequence (label="Cluster", description="Address of a dask scheduler that gets the images; empty computes here.", visibility=INVISIBLE, required=false, persist=false, value="") cluster
 def form = [
@@ -30,13 +32,15 @@ def form = [
     [name: "precision", type: "choice", value: "float32", choices: ["float32", "bfloat16", "float16"], help: "Arithmetic; the shorter ones are faster and less exact.", low: null, high: null],
     [name: "axes", type: "text", value: "", choices: [], help: "Axes of the image files, such as tyx, where they don't say or say it wrong.", low: null, high: null],
     [name: "channel", type: "whole", value: "0", choices: [], help: "Channel to use, from 1; 0 uses all.", low: 0, high: null],
+    [name: "each_colour", type: "flag", value: "false", choices: [], help: "Run each channel by its own pass, and merge the results into one composite.", low: null, high: null],
     [name: "trust", type: "flag", value: "false", choices: [], help: "Let the package run code of its own (remembered for this content).", low: null, high: null],
     [name: "overwrite", type: "flag", value: "false", choices: [], help: "Replace a result that is there.", low: null, high: null],
     [name: "resume", type: "flag", value: "false", choices: [], help: "Continue an interrupted run; a sum always starts afresh.", low: null, high: null],
+    [name: "consistency", type: "flag", value: "true", choices: [], help: "Check that the result, blurred again, gives the input back: figures and a picture beside.", low: null, high: null],
     [name: "report", type: "text", value: "", choices: [], help: "File for the report; empty puts it beside the result.", low: null, high: null],
     [name: "cluster", type: "text", value: "", choices: [], help: "Address of a dask scheduler that gets the images; empty computes here.", low: null, high: null],
 ]
-def values = [model: model, input: input, output: output, sum: sum, tile: tile, halo: halo, batch: batch, device: device, engine: engine, precision: precision, axes: axes, channel: channel, trust: trust, overwrite: overwrite, resume: resume, report: report, cluster: cluster]
+def values = [model: model, input: input, output: output, sum: sum, tile: tile, halo: halo, batch: batch, device: device, engine: engine, precision: precision, axes: axes, channel: channel, each_colour: each_colour, trust: trust, overwrite: overwrite, resume: resume, consistency: consistency, report: report, cluster: cluster]
 def file = [System.getProperty("ij.dir"), ij.IJ.getDir("imagej")].findAll { it }
     .collect { new File(it, "zoobridge/ZooBridge.groovy") }.find { it.isFile() }
 if (file == null) {

@@ -18,9 +18,11 @@
 #@ CharSequence (label="Min agreement", description="Least correlation of details between an input and its blurred target.", visibility=INVISIBLE, required=false, persist=false, value="0.25") min_agreement
 #@ CharSequence (label="Table", description="Table of localizations, or a folder of them (xmicroscopy).", visibility=INVISIBLE, required=false, persist=false, value="") table
 #@ CharSequence (label="Widefield", description="Widefield image of the same field, or a folder of them (xmicroscopy).", visibility=INVISIBLE, required=false, persist=false, value="") widefield
+#@ CharSequence (label="Sparse", description="Undersampled renderings of the targets' fields (xmicroscopy); left out, they are drawn.", visibility=INVISIBLE, required=false, persist=false, value="") sparse
+#@ CharSequence (label="Dense", description="Dense renderings of the targets' fields (xmicroscopy); left out, the targets are taken.", visibility=INVISIBLE, required=false, persist=false, value="") dense
 #@ CharSequence (label="Localizations", description="Localizations in an undersampled image (xmicroscopy).", visibility=INVISIBLE, required=false, persist=false, value="10000") localizations
 #@ CharSequence (label="Subsamplings", description="Undersampled images of each field (xmicroscopy).", visibility=INVISIBLE, required=false, persist=false, value="3") subsamplings
-#@ CharSequence (label="Srm pixel nm", description="Edge of a super-resolution pixel, in nm (xmicroscopy).", visibility=INVISIBLE, required=false, persist=false, value="20.0") srm_pixel_nm
+#@ CharSequence (label="Srm pixel nm", description="Edge of a super-resolution pixel in nm (xmicroscopy); rendered images keep theirs.", visibility=INVISIBLE, required=false, persist=false, value="20.0") srm_pixel_nm
 #@ CharSequence (label="Table pixel nm", description="Edge of a camera pixel in nm, for tables that count in pixels (xmicroscopy).", visibility=INVISIBLE, required=false, persist=false, value="") table_pixel_nm
 #@ CharSequence (label="Seed", description="Seed of the split, of simulations and of subsamplings.", visibility=INVISIBLE, required=false, persist=false, value="0") seed
 #@ CharSequence (label="Overwrite", description="Replace a folder of pairs that is there.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite

@@ -13,9 +13,11 @@
 #@ CharSequence (label="Precision", description="Arithmetic; the shorter ones are faster and less exact.", visibility=INVISIBLE, required=false, persist=false, value="float32") precision
 #@ CharSequence (label="Axes", description="Axes of the image files, such as tyx, where they don't say or say it wrong.", visibility=INVISIBLE, required=false, persist=false, value="") axes
 #@ CharSequence (label="Channel", description="Channel to use, from 1; 0 uses all.", visibility=INVISIBLE, required=false, persist=false, value="0") channel
+#@ CharSequence (label="Each colour", description="Run each channel by its own pass, and merge the results into one composite.", visibility=INVISIBLE, required=false, persist=false, value="false") each_colour
 #@ CharSequence (label="Trust", description="Let the package run code of its own (remembered for this content).", visibility=INVISIBLE, required=false, persist=false, value="false") trust
 #@ CharSequence (label="Overwrite", description="Replace a result that is there.", visibility=INVISIBLE, required=false, persist=false, value="false") overwrite
 #@ CharSequence (label="Resume", description="Continue an interrupted run; a sum always starts afresh.", visibility=INVISIBLE, required=false, persist=false, value="false") resume
+#@ CharSequence (label="Consistency", description="Check that the result, blurred again, gives the input back: figures and a picture beside.", visibility=INVISIBLE, required=false, persist=false, value="true") consistency
 #@ CharSequence (label="Report", description="File for the report; empty puts it beside the result.", visibility=INVISIBLE, required=false, persist=false, value="") report
 #@ CharSequence (label="Cluster", description="Address of a dask scheduler that gets the images; empty computes here.", visibility=INVISIBLE, required=false, persist=false, value="") cluster
 try:
