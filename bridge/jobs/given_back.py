@@ -38,7 +38,13 @@ from bridge.quality.consistency import (
     fit_sigma_px,
     low_agreement,
 )
-from bridge.quality.invented import Invented, find_invented, noise_ceiling, value_range
+from bridge.quality.invented import (
+    Invented,
+    find_invented,
+    measure_noise,
+    noise_ceiling,
+    value_range,
+)
 from bridge.runtime.files import FileResult
 from bridge.runtime.predict import Predictor
 
@@ -321,13 +327,14 @@ def _compare(
     ]
     sigma_px = fit_sigma_px(*planes)
     consistency = compare_with_input(*planes, sigma_px=sigma_px)
+    noise = measure_noise(planes[1])
     return Look(
         match.label,
         planes[1],
         consistency,
         sigma_px,
-        noise_ceiling(planes[1]),
-        find_invented(consistency, planes[1], sigma_px=sigma_px),
+        noise_ceiling(planes[1], noise),
+        find_invented(consistency, planes[1], noise=noise, sigma_px=sigma_px),
         (windows["y"].start, windows["x"].start),
     )
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -33,6 +33,7 @@ _LEAST_SPOTS: Final = 2.0  # area, in discs of radius sigma
 _RANGE_PERCENT: Final = (0.1, 99.8)
 _DARK_PERCENT: Final = 2.0
 _N_LEVELS: Final = 20
+_MOST_SAMPLES: Final = 1 << 18  # pixels that the noise is measured on
 _LOWER_SHARE: Final = 0.9
 _LOWER_MEAN: Final = 0.6235  # mean of the lower 90 % of a chi-squared variable of one degree
 _MAD_TO_SD: Final = 1.4826
@@ -64,21 +65,64 @@ def value_range(observed: xr.DataArray) -> float:
     return float(high - low)
 
 
-def noise_ceiling(observed: xr.DataArray) -> float:
+class Noise(NamedTuple):
+    """A pixel's variance as a line over its light."""
+
+    base: float
+    """Variance without light."""
+    slope: float
+    """Variance per unit of light, >= 0."""
+    least: float
+    """Smallest variance that was met."""
+
+    def variance(self, light: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the variance at some light."""
+        return np.asarray(np.maximum(self.base + self.slope * light, self.least), np.float64)
+
+
+def measure_noise(observed: xr.DataArray) -> Noise:
+    """Measure an image's noise by the differences of neighbours, at 20 levels of light.
+
+    The filter of Immerkaer, Comput. Vis. Image Underst. 64, 300 (1996). Noise that neighbours
+    share, as after resampling, is underestimated.
+
+    Parameters
+    ----------
+    observed : DataArray, axes (y, x)
+        The image, with noise that differs from pixel to pixel.
+    """
+    pixels = np.asarray(observed, np.float64)
+    step = max(1, pixels.size // _MOST_SAMPLES)
+    filtered = ndimage.convolve(pixels, np.outer([1, -2, 1], [1, -2, 1]) / 6.0, mode="mirror")
+    squares = filtered.ravel()[::step] ** 2
+    light = ndimage.uniform_filter(pixels, 3).ravel()[::step]
+    levels, variances = [], []
+    for part in np.array_split(np.argsort(light), _N_LEVELS):
+        lower = np.sort(squares[part])[: max(1, int(_LOWER_SHARE * part.size))]
+        levels.append(float(light[part].mean()))
+        variances.append(float(lower.mean()) / _LOWER_MEAN)
+    slope = max(0.0, float(np.polyfit(levels, variances, 1)[0])) if np.ptp(levels) else 0.0
+    base = float(np.median(np.asarray(variances) - slope * np.asarray(levels)))
+    return Noise(base, slope, min(variances))
+
+
+def noise_ceiling(observed: xr.DataArray, noise: Noise) -> float:
     """Give the RSP that the noise of an image leaves to a perfect restoration, 0 to 1.
 
     Parameters
     ----------
     observed : DataArray, axes (y, x)
-        The input, with noise that differs from pixel to pixel.
+        The input.
+    noise : Noise
+        Its noise.
     """
     pixels = np.asarray(observed, np.float64)
-    noise = float(_noise_variance(pixels, sigma_px=1.0).mean())
-    return float(np.sqrt(max(0.0, 1 - noise / max(float(pixels.var()), np.finfo(float).tiny))))
+    share = float(noise.variance(pixels).mean()) / max(float(pixels.var()), np.finfo(float).tiny)
+    return float(np.sqrt(max(0.0, 1 - share)))
 
 
 def find_invented(
-    consistency: Consistency, observed: xr.DataArray, *, sigma_px: float
+    consistency: Consistency, observed: xr.DataArray, *, noise: Noise, sigma_px: float
 ) -> Sequence[Invented]:
     """Find the places where a restored image shows what its input doesn't.
 
@@ -88,6 +132,8 @@ def find_invented(
         Of the restored image with the input.
     observed : DataArray, axes (y, x)
         The input.
+    noise : Noise
+        The input's noise.
     sigma_px : float
         Standard deviation of the blur between both, in the input's pixels.
 
@@ -99,13 +145,14 @@ def find_invented(
     width = max(sigma_px, 1.0)
     pixels = np.asarray(observed, np.float64)
     shown = blur(np.asarray(consistency.blurred, np.float64), width)
-    excess = shown - blur(pixels, width)
+    smooth = blur(pixels, width)
+    excess = shown - smooth
     lift = shown - np.percentile(shown, _DARK_PERCENT)
     own = _MAD_TO_SD * float(np.median(np.abs(excess - np.median(excess))))
     passed = 1 / (4 * np.pi * width**2)  # of white noise's variance, through the smoothing
-    noise = np.maximum(np.sqrt(_noise_variance(pixels, width) * passed), own)
+    deviation = np.maximum(np.sqrt(noise.variance(smooth) * passed), own)
     is_invented = (
-        (excess > _LEAST_NOISE * noise)
+        (excess > _LEAST_NOISE * deviation)
         & (lift > _LEAST_SHARE_OF_RANGE * value_range(observed))
         & (excess > _LEAST_INVENTED * lift)
     )
@@ -122,23 +169,3 @@ def find_invented(
         for n, (y, x), share in zip(large, middles, shares, strict=True)
     ]
     return sorted(found, key=lambda place: -place.area_px)
-
-
-def _noise_variance(pixels: NDArray[np.float64], sigma_px: float) -> NDArray[np.float64]:
-    """Estimate each pixel's variance: a line over the light, from differences of neighbours.
-
-    The filter of Immerkaer, Comput. Vis. Image Underst. 64, 300 (1996), at 20 levels of light.
-    """
-    filtered = ndimage.convolve(pixels, np.outer([1, -2, 1], [1, -2, 1]) / 6.0, mode="mirror")
-    light = ndimage.uniform_filter(pixels, 3)
-    order = np.argsort(light, axis=None)
-    levels, variances = [], []
-    for part in np.array_split(order, _N_LEVELS):
-        squares = np.sort(filtered.ravel()[part] ** 2)
-        lower = squares[: max(1, int(_LOWER_SHARE * squares.size))]
-        levels.append(float(light.ravel()[part].mean()))
-        variances.append(float(lower.mean()) / _LOWER_MEAN)
-    slope = max(0.0, float(np.polyfit(levels, variances, 1)[0])) if np.ptp(levels) else 0.0
-    base = float(np.median(np.asarray(variances) - slope * np.asarray(levels)))
-    line = base + slope * np.maximum(blur(pixels, sigma_px), levels[0])
-    return np.asarray(np.maximum(line, min(variances)), np.float64)

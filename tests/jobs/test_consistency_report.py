@@ -25,7 +25,7 @@ from bridge.quality.consistency import (
     compare_with_widefield,
     fit_sigma_px,
 )
-from bridge.quality.invented import find_invented, noise_ceiling
+from bridge.quality.invented import find_invented, measure_noise, noise_ceiling
 from bridge.runtime.ready import ReadyModels
 
 EDGE = 96
@@ -168,13 +168,17 @@ def test_an_inverted_image_correlates_negatively() -> None:
 def test_the_ceiling_is_the_rsp_of_the_truth(photons: float) -> None:
     sharp, seen = draw(2, photons=photons)
     truth = compare_with_input(plane(sharp), plane(seen), sigma_px=SIGMA_PX)
-    assert noise_ceiling(plane(seen)) == pytest.approx(truth.rsp, abs=0.03)
+    assert noise_ceiling(plane(seen), measure_noise(plane(seen))) == pytest.approx(
+        truth.rsp, abs=0.03
+    )
 
 
 def invented(image: np.ndarray, seen: np.ndarray) -> list[Any]:
     sigma_px = fit_sigma_px(plane(image), plane(seen))
     found = compare_with_input(plane(image), plane(seen), sigma_px=sigma_px)
-    return list(find_invented(found, plane(seen), sigma_px=sigma_px))
+    return list(
+        find_invented(found, plane(seen), noise=measure_noise(plane(seen)), sigma_px=sigma_px)
+    )
 
 
 @pytest.mark.parametrize("photons", [20, 100, 1000])
