@@ -51,6 +51,7 @@ from bridge.runtime.predict import Predictor
 _MOST_INPUT_PX: Final = 1024
 _MOST_OUTPUT_PX: Final = 2048
 _LEAST_CEILING: Final = 0.5
+_TOO_WIDE_PX: Final = 9.9
 _ERROR_SHARE: Final = 0.5  # of the input's range is white in the map of the error
 _FLAT_DIMS: Final = ("y", "x")
 
@@ -181,7 +182,7 @@ def check_given_back(
     if is_volume:
         how += " Light from other planes isn't modelled, so nothing is warned of."
     report = {"checked": True, "how": how, "summary": _summarise(worst), "outputs": said}
-    warnings = [] if is_volume else _warn(looks, image)
+    warnings = [] if is_volume else _warn(looks)
     return GivenBack(report, warnings, worst)
 
 
@@ -370,7 +371,7 @@ def _tell_part(image: xr.DataArray, looks: Sequence[Look]) -> str:
     return f"Looked at: {'; '.join([*words, part])}."
 
 
-def _warn(looks: Mapping[str, Sequence[Look]], image: xr.DataArray) -> list[str]:
+def _warn(looks: Mapping[str, Sequence[Look]]) -> list[str]:
     warnings = []
     for name, found in looks.items():
         low = [look for look in found if look.is_low]
@@ -378,6 +379,14 @@ def _warn(looks: Mapping[str, Sequence[Look]], image: xr.DataArray) -> list[str]
             lowest = min(low, key=lambda look: look.consistency.rsp)
             warnings.append(
                 f"Output '{name}'{_name_plane(lowest)}: {low_agreement(lowest.consistency.rsp)}"
+            )
+        wide = next(
+            (look for look in found if look.sigma_px > _TOO_WIDE_PX and not look.is_low), None
+        )
+        if wide:
+            warnings.append(
+                f"Output '{name}'{_name_plane(wide)} agrees best with its input under a blur of "
+                f"{wide.sigma_px:.1f} px, the widest that is tried: only coarse light agrees."
             )
         doubtful = [look for look in found if look.invented and not look.is_low]
         if doubtful:

@@ -241,6 +241,18 @@ def test_a_result_of_another_field_is_warned_of(tmp_path: Path, write_network: W
     assert any("doesn't give the input back" in w for w in result.warnings)
 
 
+def test_a_result_that_agrees_only_when_all_is_blurred_away_is_warned_of(
+    tmp_path: Path, write_network: Write
+) -> None:
+    ramp = np.linspace(1, 2, EDGE)[None].repeat(EDGE, axis=0)
+    grain = np.random.default_rng(3).normal(size=(EDGE, EDGE))
+    model = write_network(tmp_path / "net", {"restored": ramp + grain}, keeps_image=False)
+    seen = np.random.default_rng(4).poisson(1000 * ramp)
+    result, found = predict(model, save(tmp_path / "seen.tif", seen))
+    assert found["outputs"]["restored"]["planes"][0]["sigma_px"] > 9.9
+    assert any("only coarse light agrees" in w for w in result.warnings)
+
+
 def test_an_upscaled_result_is_compared_on_the_inputs_pixels(
     tmp_path: Path, write_network: Write
 ) -> None:
