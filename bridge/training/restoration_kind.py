@@ -55,6 +55,8 @@ class RegressionKind(Kind):
     """Networks with one image in and one image out."""
 
     task: ClassVar[type[TrainingTask]] = RegressionTask
+    most_measured: ClassVar[int] = 100
+    """Kept fields that a finished network is measured on, at most."""
 
     def open_sources(self, recipe: Recipe, *, stride: int) -> Sources:
         """Open a folder of pairs, or of sharp images to degrade, or simulate them."""
@@ -101,7 +103,7 @@ class RegressionKind(Kind):
             restored: NDArray[np.float32] = self.predict(task, inputs)[0][0, 0]
             return restored
 
-        fields = pairs_of(sources).test
+        fields = pairs_of(sources).test[: self.most_measured]
         if part.scaling == "stretch":
             fields = [_stretched(field, part.stretch_percent) for field in fields]
         return measure(fields, restore, scale=part.upscaling)
@@ -272,6 +274,7 @@ class DiffusionKind(RegressionKind):
     """Networks that draw images: image and noise in, mean and spread of the samples out."""
 
     task: ClassVar[type[TrainingTask]] = DiffusionTask
+    most_measured: ClassVar[int] = 8  # each takes steps x samples passes
 
     def probes(self, recipe: Recipe, edge_px: int) -> tuple[Tensor, ...]:
         """Give an empty patch, and noise."""
