@@ -359,17 +359,17 @@ CHAIN: dict[str, object] = {
 
 
 def test_the_chain_s_recipe_says_how_both_are_trained(tmp_path):
-    changes = {**CHAIN, "fit.learning_rate": 1e-3}
+    changes = {**CHAIN, "fit.learning_rate": 2e-3}
     first, second = split_recipe(load_recipe(find_recipe("xmicroscopy"), changes), tmp_path)
     ur = first()
     assert ur.network.arguments == {"width": 2, "depth": 3}
-    assert (ur.fit.steps, ur.fit.learning_rate, ur.fit.momentum) == (4, 1e-3, 0.5)
+    assert (ur.fit.steps, ur.fit.learning_rate, ur.fit.momentum) == (5, 2e-3, 0.5)
     x = second()
     assert x.network.arguments == {"width": 2, "depth": 2}
-    assert x.fit.steps == 5
+    assert x.fit.steps == 4
     assert x.task.start_ur == tmp_path / "ur-net-8"
     plain = split_recipe(load_recipe(find_recipe("xmicroscopy")), tmp_path)[0]()
-    assert plain.fit.learning_rate == 5e-4  # its own recipe's
+    assert plain.fit.learning_rate == 1e-3  # its own recipe's
 
 
 def test_a_chain_is_trained_stopped_and_taken_up_again(tmp_path):
@@ -388,7 +388,7 @@ def test_a_chain_is_trained_stopped_and_taken_up_again(tmp_path):
     chain = train_chain(recipe, run_dir, resume=True)
     assert json.loads((run_dir / "ur-net-8" / "run.json").read_text())["started"] == started
     assert chain.whole.is_complete
-    assert json.loads((run_dir / "run.json").read_text())["steps"] == {"ur_net_8": 4, "x_net": 5}
+    assert json.loads((run_dir / "run.json").read_text())["steps"] == {"ur_net_8": 5, "x_net": 4}
     image = torch.rand(1, 1, 48, 40)
     with torch.no_grad():
         made = chain.whole.task.network(image)
