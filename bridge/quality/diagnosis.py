@@ -34,7 +34,13 @@ class Diagnosis:
         if self.culprit is None:
             shown = next(row for row in self.rows if row.number == 11)
             display = f" {shown.remedy}" if shown.status == "note" else ""
-            return f"Nothing is wrong with package, model or input.{display}"
+            doubts = [row for row in self.rows if row.status == "doubtful"]
+            if not doubts:
+                return f"Nothing is wrong with package, model or input.{display}"
+            said = " ".join(f"{row.cause}: {row.found} {row.remedy}".strip() for row in doubts)
+            return (
+                f"Nothing is plainly wrong with package, model or input. Doubtful: {said}{display}"
+            )
         where = {
             "code": "the code (package, weights or conversion)",
             "model": "the model itself",
