@@ -30,7 +30,7 @@ def test_the_dialog_has_the_keys_and_their_defaults(windowed: Groovy) -> None:
 
     keys = [option.name for option in fields_of(load_job(("predict",)))]
     shown = [label.strip().replace(" ", "_") for label in run.value["labels"]]
-    boxes = [box.strip() for box in run.value["boxes"]]
+    boxes = [box.strip().replace(" ", "_") for box in run.value["boxes"]]
     assert {k for k in keys if k not in shown} <= set(boxes)
     assert run.value["texts"][0] == "deep-storm"
     assert run.value["lists"][0][:2] == ["installed models", "deep-storm"]
