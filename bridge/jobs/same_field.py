@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import xarray as xr
 from bioimageio.spec.model import v0_5
 
 from bridge.runtime.predict import Predictor
+from bridge.zoo.description import own_config
 
 _TAKES_ITS_FIRST_INPUT: Final = ("xnet",)
 _OTHER_TASKS: Final = ("localization",)
@@ -161,5 +162,4 @@ def _is_of_renderings(description: v0_5.ModelDescr, name: str) -> bool:
 
 
 def _task_of(description: v0_5.ModelDescr) -> str:
-    said: Any = description.config.model_dump().get("zoobridge") or {}
-    return str(said.get("task") or "")
+    return str(own_config(description).get("task") or "")

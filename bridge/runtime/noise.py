@@ -21,6 +21,7 @@ from xarray.core import indexing
 
 from bridge.images.windows import WindowedArray, WindowKey
 from bridge.runtime.geometry import COLOUR, Geometry
+from bridge.zoo.description import own_config
 
 _BLOCK_PX: Final = 256
 
@@ -71,7 +72,7 @@ class NoiseSource:
 
 def noise_input(description: v0_5.ModelDescr) -> tuple[str, int] | None:
     """Give the name of the input that is noise, and its seed; none where there is no such input."""
-    said: Any = (description.config.model_dump().get("zoobridge") or {}).get("noise")
+    said = own_config(description).get("noise")
     if not isinstance(said, Mapping):
         return None
     name, seed = str(said.get("input")), said.get("seed", 0)

@@ -47,6 +47,7 @@ from bridge.runtime.colours import of_same_colour
 from bridge.runtime.geometry import COLOUR, Geometry, TensorGeometry
 from bridge.runtime.windows import TensorSource
 from bridge.zoo import trust
+from bridge.zoo.description import own_config
 from bridge.zoo.package import Package
 
 Statistics = Stat
@@ -250,8 +251,7 @@ def least_ranges(package: Package) -> dict[str, float]:
 
     ``config.zoobridge.least_range`` of a package; no operation of the specification can say it.
     """
-    said: Any = package.description.config.model_dump().get("zoobridge") or {}
-    told = said.get("least_range")
+    told = own_config(package.description).get("least_range")
     if not isinstance(told, dict):
         return {}
     return {str(name): float(v) for name, v in told.items() if isinstance(v, int | float) and v > 0}

@@ -12,6 +12,7 @@ from bioimageio.spec.model import v0_5
 from numpy.typing import NDArray
 
 from bridge.errors import VerdictError
+from bridge.zoo.description import own_config
 
 _SATURATED_SHARE = 0.99
 _RELATIVE_SPREAD = 1e-6
@@ -187,7 +188,7 @@ def least_bright(description: v0_5.ModelDescr) -> dict[str, float]:
     ``config.zoobridge.least_bright`` of a package: images that its result is made of, such as
     X-Net's second input.
     """
-    told: Any = (description.config.model_dump().get("zoobridge") or {}).get("least_bright")
+    told = own_config(description).get("least_bright")
     if not isinstance(told, dict):
         return {}
     return {str(name): float(v) for name, v in told.items() if isinstance(v, int | float)}

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bridge.progress import Progress, silent
 from bridge.runtime.predict import Outcome, OutputSpec, Predictor
+from bridge.zoo.description import own_config
 from bridge.zoo.package import Package
 
 LOCALIZATION: Final = "localization"
@@ -43,15 +44,9 @@ class Reading:
     read: Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
 
-def package_config(package: Package) -> dict[str, Any]:
-    """Give what a package says to zoobridge; empty where it says nothing."""
-    found = package.description.config.model_dump().get("zoobridge")
-    return found if isinstance(found, dict) else {}
-
-
 def is_localizer(package: Package) -> bool:
     """Tell whether a package says that it gives coordinates."""
-    return package_config(package).get("task") == LOCALIZATION
+    return own_config(package.description).get("task") == LOCALIZATION
 
 
 def read_frames(

@@ -14,8 +14,9 @@ from bridge.progress import Progress
 from bridge.runtime.geometry import Geometry
 from bridge.runtime.predict import Predictor
 from bridge.smlm.columns import COLUMNS, REQUIRED
-from bridge.smlm.frame_reading import Reading, package_config, read_frames
+from bridge.smlm.frame_reading import Reading, read_frames
 from bridge.smlm.localize import Threshold, frame_peaks, typical_height
+from bridge.zoo.description import own_config
 from bridge.zoo.package import Package
 
 SAMPLE_FRAMES: Final = 32
@@ -86,7 +87,7 @@ def read_heatmap(package: Package, geometry: Geometry) -> Heatmap:
         raise refuse(axes, "frames (y x) in, and maps (y x) out")
     ratios = {target.affines[dim].ratio for dim in ("y", "x")}
     offsets = {target.affines[dim].offset for dim in ("y", "x")}
-    config = package_config(package)
+    config = own_config(package.description)
     ratio = ratios.pop()
     if ratios or offsets != {0} or ratio.denominator != 1 or ratio < 1:
         raise refuse("its grid doesn't divide camera pixels evenly", "a whole upscaling")

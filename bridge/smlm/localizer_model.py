@@ -17,10 +17,11 @@ from pydantic import ValidationError
 from bridge.errors import InputError, PackageError
 from bridge.runtime.geometry import Geometry
 from bridge.smlm.camera import Scaling
-from bridge.smlm.frame_reading import Reading, package_config
+from bridge.smlm.frame_reading import Reading
 from bridge.smlm.localize import Threshold
 from bridge.smlm.patches import PatchConditions
 from bridge.smlm.peak_kernels import find_emitters
+from bridge.zoo.description import own_config
 from bridge.zoo.package import Package
 
 LEAST_PROBABILITY: Final = 0.1
@@ -84,7 +85,7 @@ def read_localizer(package: Package, geometry: Geometry) -> LocalizerModel:
     PackageError
         What it says of itself doesn't fit together.
     """
-    config = package_config(package)
+    config = own_config(package.description)
 
     def refuse(found: str, expected: str) -> PackageError:
         return PackageError(

@@ -164,6 +164,12 @@ def quiet() -> Iterator[list[str]]:
         loguru.logger.enable("bioimageio")
 
 
+def own_config(description: v0_5.ModelDescr) -> dict[str, Any]:
+    """Give what ``config.zoobridge`` of a package says; empty where there is nothing."""
+    said = description.config.model_dump().get("zoobridge")
+    return said if isinstance(said, dict) else {}
+
+
 def invalid_reasons(description: InvalidDescr, *, limit: int = 4) -> list[str]:
     """Give readable reasons, ``field: what is wrong``, why a description is invalid."""
     reasons: list[str] = []
