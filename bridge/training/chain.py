@@ -21,6 +21,7 @@ import yaml
 
 from bridge.errors import OutputError, RecipeError
 from bridge.progress import Progress, silent
+from bridge.training.describe import package_words
 from bridge.training.fit import Run, read_run_recipe, reopen, train
 from bridge.training.networks import build_network
 from bridge.training.parts import ChainPart
@@ -78,6 +79,7 @@ def train_chain(
         remedy = "Give --resume to go on with it, or another folder."
         raise OutputError(str(run_dir), "holds a training already", "an empty folder", remedy)
     recipe = read_run_recipe(run_dir) if resume else recipe
+    package_words(recipe)
     first, second = split_recipe(recipe, run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     # Only what is said: the rest of fit is each network's own recipe's.

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from bioimageio.spec.common import HttpUrl
 from bioimageio.spec.generic.v0_3 import Author, CiteEntry
 from bioimageio.spec.model import v0_5
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from bridge.errors import RecipeError
 from bridge.training.kind import STRETCH_EPS, About, Input
 from bridge.training.networks import stride_of
 from bridge.training.recipe import Recipe
@@ -63,12 +66,7 @@ def describe(
     """
     package = recipe.package
     return v0_5.ModelDescr(
-        name=recipe.name,
-        version=v0_5.Version(package.version),
-        description=package.description,
-        authors=[Author(name=name) for name in package.authors],
-        license=v0_5.LicenseId(package.license),
-        cite=[_cite(text, doi) for text, doi in package.cite.items()],
+        **package_words(recipe),
         documentation=_file(folder, "README.md"),
         covers=[_file(folder, "cover.png")],
         tags=[*about.tags, *(tag for tag in package.tags if tag not in about.tags)],
@@ -91,6 +89,47 @@ def describe(
             **{"zoobridge": _config(recipe, facts, about)},  # type: ignore[arg-type]
         ),
     )
+
+
+def package_words(recipe: Recipe) -> dict[str, Any]:
+    """Give what a recipe says of its package, as the package's description takes it.
+
+    Asked before a training too: what the Model Zoo's format refuses would else be told after hours.
+
+    Returns
+    -------
+    dict
+        Arguments of the description.
+
+    Raises
+    ------
+    RecipeError
+        The format refuses the name, the version, the licence, an author or a citation.
+    """
+    said = recipe.package
+    makers: dict[str, tuple[Callable[[], object], str]] = {
+        "name": (lambda: recipe.name, "5 to 128 letters, digits, spaces or _ + - ( )"),
+        "version": (lambda: v0_5.Version(said.version), "a version such as 0.1.0"),
+        "description": (lambda: said.description, "1,024 characters at most"),
+        "authors": (lambda: [Author(name=name) for name in said.authors], "names without a /"),
+        "license": (lambda: v0_5.LicenseId(said.license), "an SPDX name such as BSD-3-Clause"),
+        "cite": (
+            lambda: [_cite(*entry) for entry in said.cite.items()],
+            "DOIs that begin with 10., or web addresses",
+        ),
+    }
+    words: dict[str, Any] = {}
+    for word, (make, expected) in makers.items():
+        field = v0_5.ModelDescr.model_fields[word]
+        try:
+            words[word] = make()
+            TypeAdapter(Annotated[field.annotation, field]).validate_python(words[word])
+        except ValidationError as error:
+            refused = repr(error.errors(include_url=False)[0]["input"])
+            found = f"{textwrap.shorten(refused, 80)} isn't taken by the Model Zoo's format"
+            key = word if word == "name" else f"package.{word}"
+            raise RecipeError(key, found, expected, "Correct the recipe.") from error
+    return words
 
 
 def tensor_file(role: str, names: Sequence[str], number: int, ending: str) -> str:

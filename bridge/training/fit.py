@@ -46,6 +46,7 @@ import bridge
 from bridge.errors import Cancelled, DeviceError, OutputError, ZooBridgeError
 from bridge.progress import Progress, silent
 from bridge.training.batches import Sources
+from bridge.training.describe import package_words
 from bridge.training.kinds import KINDS, check_network, open_sources
 from bridge.training.monitor import Reporter
 from bridge.training.networks import build_network, stride_of
@@ -131,6 +132,7 @@ def train(
     _check_folder(run_dir, resume=resume)
     recipe = read_run_recipe(run_dir) if resume else recipe
     _check_device(recipe)
+    package_words(recipe)  # what the package can't say is refused now
     torch.manual_seed(recipe.fit.seed)
     network = build_network(recipe.network)
     kind = KINDS[recipe.task.kind]

@@ -189,6 +189,25 @@ def test_a_gpu_that_is_not_here_is_refused_from_the_start(tmp_path, whole, small
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("name", "two, three"),
+        ("package.license", "my own"),
+        ("package.version", "one"),
+        ("package.authors", ["me/you"]),
+        ("package.cite", {"A paper": "no DOI"}),
+        ("package.description", "long " * 300),
+    ],
+)
+def test_what_the_package_could_not_say_is_refused_from_the_start(
+    key: str, said: object, tmp_path, small_recipe
+):
+    with pytest.raises(RecipeError, match=f"{key}: .* isn't taken by the Model Zoo's format"):
+        train(small_recipe(**{key: said}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 # Its length
 
 

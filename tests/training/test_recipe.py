@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import RecipeError
 from bridge.jobs.train import SHIPPED, find_recipe
+from bridge.training.describe import package_words
 from bridge.training.kinds import check_network
 from bridge.training.networks import build_network, stride_of
 from bridge.training.parts import NetworkPart
@@ -250,6 +251,7 @@ def test_every_shipped_recipe_loads_and_its_network_fits(name):
     assert recipe.data.patch_px % stride_of(network) == 0
     check_network(network, recipe)
     assert network.training
+    assert package_words(recipe)["name"] == recipe.name
 
 
 def test_dsir_s_recipe_has_its_published_settings():
