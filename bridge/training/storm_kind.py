@@ -23,7 +23,7 @@ from bridge.training.kind import (
     Kind,
     Output,
 )
-from bridge.training.networks import build_network, stride_of
+from bridge.training.networks import build_network, is_local, stride_of
 from bridge.training.recipe import Recipe
 from bridge.training.storm_figures import measure
 from bridge.training.storm_sources import (
@@ -88,7 +88,14 @@ class UrNetKind(Kind):
         stretched = {inputs[0].name: scaling.floor}
         config = {"least_range": stretched, "stretch_percentiles": list(percent)}
         modality = "fluorescence microscopy"
-        return About(inputs, outputs, modality, TAGS, config, is_local=is_local(recipe))
+        return About(
+            inputs,
+            outputs,
+            modality,
+            TAGS,
+            config,
+            is_local=is_local(build_network(recipe.network)),
+        )
 
     def widefield(self, recipe: Recipe, scaling: Scaling) -> Input:
         """Say what the widefield image is, and how it is scaled."""
@@ -131,7 +138,7 @@ class UrNetKind(Kind):
         opened = storm_of(sources)
         low, high = percent_of(recipe)
         tiles = "Tiles give the values of the whole image."
-        if not is_local(recipe):
+        if not is_local(build_network(recipe.network)):
             tiles = (
                 "Its norms take statistics of the whole image: run images whole where memory "
                 "allows, else in tiles of 416 pixels or more, which are blended."
@@ -191,7 +198,7 @@ class UrNetKind(Kind):
 
     def measure_radius_px(self, task: TrainingTask) -> int:
         """Give the layers' reach; of a norm over the whole image, the halo for blending."""
-        if not is_local(task.recipe):
+        if not is_local(task.network):
             return BLEND_PX
         network: Any = task.network
         return int(network.reach_px)
@@ -209,11 +216,6 @@ WORDS: Final = {
 def tensor_name(result: str) -> str:
     """Give the name of a result's tensor."""
     return result.lower().replace("-", "_")
-
-
-def is_local(recipe: Recipe) -> bool:
-    """Tell whether the network's norms look at single pixels only, so that tiles are exact."""
-    return recipe.network.arguments.get("norm", "sample") != "sample"
 
 
 def storm_of(sources: Sources) -> StormSources:

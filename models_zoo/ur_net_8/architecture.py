@@ -152,6 +152,7 @@ class UrNet8(nn.Module):
             raise ValueError(f"depth is {depth}; expected at least 1")
         self.channels = channels
         self.stride = 1 if norm == "sample" else 2**depth
+        self.is_local = norm != "sample"
         self.reach_px = 5 * (2**depth - 1)  # without a norm over the sample
         levels = [channels] + [width * MULTIPLES[min(n, 7)] for n in range(depth)]
         self.down = nn.ModuleList()

@@ -102,6 +102,26 @@ def test_the_third_image_is_not_black_even_of_a_black_sparse_image():
             assert 0.02 < float(xm3.std()) < 0.1
 
 
+def test_a_fusion_without_statistics_forces_no_spread_on_the_third_image():
+    """The published one does: its third image is equally bright, however bright the others are."""
+    wf, mu_srm = torch.rand(2, 1, 3, 64, 64)
+
+    def spreads(fusion_norm: str | None) -> list[float]:
+        network = alive(XNet(width=4, depth=4, fusion_norm=fusion_norm))
+        with torch.no_grad():
+            return [float(network.fusion(f * wf, f * mu_srm).std()) for f in (1.0, 0.1)]
+
+    published, free = spreads(None), spreads("none")
+    assert published[1] == pytest.approx(published[0], rel=0.3)
+    assert free[1] < 0.6 * free[0]
+
+
+def test_a_fusion_with_statistics_makes_tiles_inexact():
+    assert XNet(width=2, depth=2, norm="none").is_local
+    assert not XNet(width=2, depth=2, norm="none", fusion_norm="sample").is_local
+    assert not XNet(width=2, depth=2, norm="sample", fusion_norm="none").is_local
+
+
 def test_dropout_is_off_in_use_unless_asked_for():
     inputs = torch.rand(2, 1, 3, 32, 32)
     for at_inference in (False, True):
