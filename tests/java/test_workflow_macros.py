@@ -301,6 +301,20 @@ def test_centrioles_are_restored_found_and_verified(imagej: ImageJ, tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_networks_are_trained_and_compared_on_one_page(imagej: ImageJ, tmp_path: Path) -> None:
+    folder = tmp_path / "my comparison"
+    done = run(imagej, "compare_restorations.ijm", f"folder=[{folder}] fields=8 steps=4")
+
+    page = folder / "compared" / "page.html"
+    assert done.returned == str(page), done
+    assert not done.dialogs
+    assert page.stat().st_size > 10_000
+    rows = (folder / "compared" / "summary.csv").read_text().splitlines()
+    names = ("EDSR (confocal to STED)", "SRGAN (confocal to STED)", "Richardson-Lucy", "all black")
+    assert all(any(name in row for row in rows) for name in names)
+
+
+@pytest.mark.slow
 def test_a_widefield_image_is_enlarged_explained_and_turned_into_storm(
     imagej: ImageJ, tmp_path: Path
 ) -> None:
