@@ -51,6 +51,8 @@ _PUBLISHED: Final = (
     "LPIPS 0.259, 0.052, 0.080): EDSR has the best SSIM, SRGAN the best LPIPS."
 )
 """Xinwen-Liu-Wendy/DeepLearning-Fluorescence-Image-SuperResolution, its table of results."""
+_DECIDED_SHARE: Final = 0.9
+"""Share of the bootstrap's draws that a model is first in before its being first is believed."""
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,8 @@ def say_order(summary: pd.DataFrame, models: Sequence[str], ruler: Ruler) -> str
     families = {family: name for family in _FAMILIES for name in models if family in name.lower()}
     if not {"edsr", "srgan"} <= families.keys():
         return ""
-    every = summary[summary["structure"] == ALL].set_index(["figure", "model"])["mean"]
+    whole = summary[summary["structure"] == ALL].set_index(["figure", "model"])
+    every, firsts = whole["mean"], whole["first_share"]
     found = []
     for name, expected in (("ssim", "edsr"), (PERCEPTUAL, "srgan")):
         figure = _BY_NAME[name]
@@ -261,6 +264,8 @@ def say_order(summary: pd.DataFrame, models: Sequence[str], ruler: Ruler) -> str
         best = max(merits, key=lambda family: merits[family])
         if math.isfinite(merits[best]):
             same = "as published" if best == expected else "unlike published"
+            if float(firsts.get((name, families[best]), 0.0)) < _DECIDED_SHARE:
+                same = f"but so closely that these fields don't decide it ({same})"
             found.append(f"{_heading(figure, ruler)} is best for {families[best]}, {same}")
     if not found:
         return ""

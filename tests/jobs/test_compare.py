@@ -16,8 +16,11 @@ import yaml
 from bridge.cli import main
 from bridge.errors import InputError, OutputError, RecipeError
 from bridge.jobs.compare import Compare
+from bridge.jobs.compare_page import say_order
 from bridge.jobs.train import find_recipe
 from bridge.progress import silent
+from bridge.quality.image_figures import Ruler
+from bridge.quality.ranking import summarise
 from bridge.restoration.exposure import PairConditions, draw_clean_pair, expose
 from bridge.restoration.pair_folder import PairSettings, new_pairs, open_pairs
 
@@ -195,3 +198,25 @@ def test_recipes_are_trained_on_the_training_fields_and_then_compared(
     assert (run / "package" / "rdf.yaml").stat().st_mtime_ns == written
     name = again["outputs"]["models"][0]
     assert again["outputs"]["figures"][name] == status["outputs"]["figures"][name]
+
+
+@pytest.mark.parametrize(
+    ("advantage", "said"),
+    [
+        (0.05, "SSIM is best for An EDSR, as published"),
+        (-0.05, "SSIM is best for A SRGAN, unlike published"),
+        (0.0005, "so closely that these fields don't decide it"),
+    ],
+)
+def test_an_order_is_told_only_as_far_as_the_fields_decide_it(advantage: float, said: str) -> None:
+    rows = [
+        {"field": f"field {n}", "structure": "points", "figure": "ssim", "model": model, "value": v}
+        for n in range(12)
+        for model, v in (
+            ("An EDSR", 0.8 + advantage),
+            ("A SRGAN", 0.8 + 0.02 * (-1) ** n),
+        )
+    ]
+    summary = summarise(pd.DataFrame(rows))
+
+    assert said in say_order(summary, ["A SRGAN", "An EDSR"], Ruler(1.0))
