@@ -11,7 +11,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from bridge import __version__
 from bridge.cli import main
@@ -197,6 +199,24 @@ def test_whatever_is_printed_goes_to_standard_error(toys):
 
 @pytest.mark.skipif(os.name == "nt", reason="prints through the C library of POSIX systems")
 @pytest.mark.filterwarnings("ignore:warned by Python")
+def test_of_a_damaged_file_only_the_sentence_is_told(tmp_path):
+    whole = tmp_path / "whole.tif"
+    tifffile.imwrite(whole, np.arange(3 * 64 * 64, dtype=np.uint16).reshape(3, 64, 64), imagej=True)
+    (tmp_path / "cut.tif").write_bytes(whole.read_bytes()[:-9000])
+    words = ["detect", "--input", "cut.tif", "--output", "found.csv", "--radius-nm", "200"]
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge", *words],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert "1 of the 3 planes" in status_of(done)["error"]["found"]
+    (told,) = done.stderr.splitlines()
+    assert told.startswith("Error: cut.tif: the file is cut off")
+
+
 def test_standard_output_is_given_back_to_a_caller_in_this_process(toys_here, capfd):
     assert toys_here("chatter") == 0
     print("after the job")

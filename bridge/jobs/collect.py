@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def collected_warnings() -> Iterator[list[str]]:
-    """Collect what ``bridge`` logs as a warning, and keep a library's chatter down.
+    """Collect what ``bridge`` logs as a warning, and keep libraries' chatter down.
 
     Yields
     ------
@@ -18,12 +18,14 @@ def collected_warnings() -> Iterator[list[str]]:
         Filled while the block runs; each text once.
     """
     os.environ.setdefault("LOGURU_LEVEL", "WARNING")  # bioimageio logs every step otherwise
-    collector = _Collector()
-    logger = logging.getLogger("bridge")
+    collector, nowhere = _Collector(), logging.NullHandler()
+    logger, chatter = logging.getLogger("bridge"), logging.getLogger("tifffile")
     logger.addHandler(collector)
+    chatter.addHandler(nowhere)  # what it logs of a damaged file, our error says in a sentence
     try:
         yield collector.texts
     finally:
+        chatter.removeHandler(nowhere)
         logger.removeHandler(collector)
 
 
