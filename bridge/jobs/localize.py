@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bridge.smlm.camera import Scaling
     from bridge.smlm.localize_movie import LocalizedFile
     from bridge.smlm.protocol import Protocol
+    from bridge.zoo.package import Package
 
 _SHOWN = (
     "density_per_um2",
@@ -134,7 +135,7 @@ class Localize(ImageJob):
             open_movie,
             self.output,
             wanted=Wanted(
-                self._pixel_size_nm(movie, predictor.package.description.inputs[0]),
+                self._pixel_size_nm(movie, predictor.package),
                 threshold,
                 self.radius_px,
                 self._camera(predictor, protocol, notes),
@@ -179,16 +180,17 @@ class Localize(ImageJob):
         given |= {"photons_per_adu": photons_per_adu} if photons_per_adu else {}
         return trained._replace(**given) if given else None
 
-    def _pixel_size_nm(self, movie: xr.DataArray, described: Any) -> float:
+    def _pixel_size_nm(self, movie: xr.DataArray, package: Package) -> float:
         from bridge.errors import ImageError
+        from bridge.zoo.description import pixel_size_nm
 
         sizes = [movie.attrs["pixel_size_nm"].get(dim) for dim in ("y", "x")]
         if self.pixel_size_nm:
             return self.pixel_size_nm
         if None in sizes or abs(sizes[0] - sizes[1]) > 1e-3 * sizes[0]:
             said = " x ".join("?" if size is None else f"{size:g}" for size in sizes)
-            scales = {a.scale for a in described.axes if a.type == "space" and a.unit}
-            made_for = f"; the model was made for {scales.pop():g}" if len(scales) == 1 else ""
+            known = pixel_size_nm(package.description, package.description.inputs[0], "x")
+            made_for = f"; the model was made for {known:g}" if known else ""
             raise ImageError(
                 str(self.input),
                 f"its pixels (y x x) are {said} nm{made_for}",

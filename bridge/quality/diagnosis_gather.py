@@ -28,12 +28,12 @@ from bridge.quality.diagnosis_probe import (
     watch_onnx,
     watch_torch,
 )
-from bridge.runtime.bind import NM_PER_UNIT
 from bridge.runtime.examples import Examples
 from bridge.runtime.geometry import Geometry, TensorGeometry, read_geometry
 from bridge.runtime.noise import given_inputs, with_noise
 from bridge.runtime.processing import Pipeline
 from bridge.runtime.windows import TensorSource
+from bridge.zoo.description import pixel_size_nm
 from bridge.zoo.package import Package
 
 MOST_PX: Final = 768
@@ -403,9 +403,9 @@ def _pixel_size_nm(image: xr.DataArray) -> float:
 
 def _made_for_nm(package: Package, number: int) -> float:
     """Give the pixel size along x that an input's description states, in nm."""
-    axis = next((a for a in package.description.inputs[number].axes if str(a.id) == "x"), None)
-    unit = NM_PER_UNIT.get(str(getattr(axis, "unit", None)), np.nan)
-    return float(getattr(axis, "scale", np.nan)) * unit
+    description = package.description
+    found = pixel_size_nm(description, description.inputs[number], "x")
+    return float("nan") if found is None else found
 
 
 def _compare(evidence: Evidence) -> tuple[float, Image | None]:

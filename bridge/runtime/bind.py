@@ -12,9 +12,9 @@ from bioimageio.spec.model import v0_5
 from bridge.errors import ImageError
 from bridge.runtime.geometry import COLOUR, Geometry, TensorGeometry, batch_dims
 from bridge.runtime.windows import TensorSource, padding_of
+from bridge.zoo.description import pixel_size_nm
 
 _LEFT_OVER = ("t", COLOUR, "z")
-NM_PER_UNIT = {"nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6, "angstrom": 0.1}
 _PIXEL_SIZE_TOLERANCE = 1.2
 
 
@@ -112,7 +112,7 @@ def bind(
     reference = {d: sources[geometry.references[d]].image.sizes[d] for d in geometry.tiled}
     _check_sizes(sources, reference, geometry)
     warnings = tuple(
-        w for d in description.inputs for w in _pixel_size_warnings(sources, d, geometry)
+        w for d in description.inputs for w in _pixel_size_warnings(sources, description, d)
     )
     ordered: dict[str, int] = {d: batch[d] for d in _LEFT_OVER if d in batch}
     return Bound(sources, reference, ordered, warnings)
@@ -188,7 +188,9 @@ def _check_sizes(
 
 
 def _pixel_size_warnings(
-    sources: Mapping[str, TensorSource], descriptor: v0_5.InputTensorDescr, geometry: Geometry
+    sources: Mapping[str, TensorSource],
+    description: v0_5.ModelDescr,
+    descriptor: v0_5.InputTensorDescr,
 ) -> list[str]:
     """Warn where the image's pixels are of another size than the model's description says."""
     source = sources[str(descriptor.id)]
@@ -196,11 +198,11 @@ def _pixel_size_warnings(
     axes = dict(zip(source.tensor.dims, descriptor.axes, strict=True))
     found = []
     for dim, nm in known.items():
-        axis = axes.get(dim)
-        unit = NM_PER_UNIT.get(str(getattr(axis, "unit", None)))
-        if axis is None or unit is None or dim not in source.tensor.tiled:
+        if dim not in source.tensor.tiled:
             continue
-        made_for = float(axis.scale) * unit
+        made_for = pixel_size_nm(description, descriptor, str(axes[dim].id))
+        if made_for is None:
+            continue
         if max(nm / made_for, made_for / nm) > _PIXEL_SIZE_TOLERANCE:
             found.append(
                 f"The image's pixels are {nm:g} nm along {dim}, the model was made for "

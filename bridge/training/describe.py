@@ -166,7 +166,7 @@ def _describe_input(
 ) -> v0_5.InputTensorDescr:
     told = about.inputs[number]
     names = [one.name for one in about.inputs]
-    scale_nm = facts.pixel_size_nm / told.upscaling
+    scale = _space_scale(recipe, about, facts.pixel_size_nm / told.upscaling)
     size: v0_5.ParameterizedSize | v0_5.SizeReference
     size = v0_5.ParameterizedSize(min=smallest_px(recipe, network, facts), step=stride_of(network))
     axes = []
@@ -175,9 +175,7 @@ def _describe_input(
             first = v0_5.TensorId(names[0])
             size = v0_5.SizeReference(tensor_id=first, axis_id=v0_5.AxisId(name))
         # Explicit axis ids: deepImageJ refuses a space axis without one.
-        axes.append(
-            v0_5.SpaceInputAxis(id=v0_5.AxisId(name), size=size, unit="nanometer", scale=scale_nm)
-        )
+        axes.append(v0_5.SpaceInputAxis(id=v0_5.AxisId(name), size=size, **scale))
     return v0_5.InputTensorDescr(
         id=v0_5.TensorId(told.name),
         description=told.description,
@@ -191,6 +189,17 @@ def _describe_input(
         test_tensor=_file(folder, tensor_file("test_input", names, number, "npy")),
         sample_tensor=_file(folder, tensor_file("sample_input", names, number, "tif")),
     )
+
+
+def _space_scale(recipe: Recipe, about: About, edge_nm: float) -> dict[str, Any]:
+    """Give scale and unit of an axis whose pixels have an edge.
+
+    deepImageJ takes an output's scale for the factor between input and output. Where all images
+    are of one size it stays 1 then, and ``config.zoobridge`` tells the pixel size.
+    """
+    if recipe.task.upscaling == 1 and all(one.upscaling == 1 for one in about.inputs):
+        return {"scale": 1.0}
+    return {"scale": edge_nm, "unit": "nanometer"}
 
 
 def _scale(told: Input, scaling: Scaling) -> list[v0_5.PreprocessingDescr]:
@@ -222,8 +231,7 @@ def _describe_output(
         v0_5.SpaceOutputAxisWithHalo(
             id=v0_5.AxisId(name),
             halo=halo_px(recipe, network, facts),
-            unit="nanometer",
-            scale=facts.pixel_size_nm / recipe.task.upscaling,
+            **_space_scale(recipe, about, facts.pixel_size_nm / recipe.task.upscaling),
             size=v0_5.SizeReference(
                 tensor_id=v0_5.TensorId(about.inputs[0].name), axis_id=v0_5.AxisId(name)
             ),

@@ -26,6 +26,8 @@ PREFERRED_NAMES: Final = ("rdf.yaml", "bioimageio.yaml")
 MAX_BYTES: Final = 8 * 2**20
 MAX_NODES: Final = 200_000  # a few aliases can stand for more values than fit into memory
 MAX_DEPTH: Final = 100
+NM_PER_UNIT: Final = {"nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6, "angstrom": 0.1}
+"""Units of the format's space axes that microscopes have."""
 
 _KINDS = {
     "dataset": "a dataset",
@@ -168,6 +170,37 @@ def own_config(description: v0_5.ModelDescr) -> dict[str, Any]:
     """Give what ``config.zoobridge`` of a package says; empty where there is nothing."""
     said = description.config.model_dump().get("zoobridge")
     return said if isinstance(said, dict) else {}
+
+
+def pixel_size_nm(
+    description: v0_5.ModelDescr, tensor: v0_5.InputTensorDescr, dim: str
+) -> float | None:
+    """Give the pixel size that an input is made for.
+
+    Parameters
+    ----------
+    description : ModelDescr
+        The package's.
+    tensor : InputTensorDescr
+        One of its inputs.
+    dim : str
+        Id of one of the input's axes, as ``x``.
+
+    Returns
+    -------
+    float or None
+        Edge of a pixel in nm, from the axis's scale and unit; where it has no unit, what
+        ``config.zoobridge`` says. deepImageJ takes a scale for a factor between input and output:
+        packages whose images keep their size have no other place for it. None: it isn't said.
+    """
+    axis = next((one for one in tensor.axes if str(one.id) == dim), None)
+    if not isinstance(axis, v0_5.SpaceInputAxis):
+        return None
+    per_unit = NM_PER_UNIT.get(str(axis.unit))
+    if per_unit is not None:
+        return float(axis.scale) * per_unit
+    said = own_config(description).get("pixel_size_nm") if axis.unit is None else None
+    return float(said) if isinstance(said, int | float) else None
 
 
 def invalid_reasons(description: InvalidDescr, *, limit: int = 4) -> list[str]:

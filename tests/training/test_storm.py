@@ -413,6 +413,7 @@ def test_the_tileable_chain_s_package_has_one_input_and_four_outputs(tmp_path, m
     packaged = make_package(chain.whole, tmp_path / "package")
     assert packaged.is_local
     assert packaged.tiled_differs <= 5e-5
+    assert not any(note.startswith(("deepImageJ:", "BiaPy:")) for note in packaged.notes)
     package = open_package(packaged.folder)
     assert [str(told.id) for told in package.description.outputs] == ["mu_srm", "xm1", "xm2", "xm3"]
     assert [str(told.id) for told in package.description.inputs] == ["widefield"]

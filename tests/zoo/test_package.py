@@ -8,11 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import xarray as xr
 from bioimageio.spec.model import v0_5
 from toy_packages import sha256, write_package
 
 from bridge.errors import PackageError
+from bridge.runtime.bind import bind
+from bridge.runtime.geometry import read_geometry
+from bridge.zoo.description import pixel_size_nm
 from bridge.zoo.package import open_package
 
 Change = Callable[[dict[str, Any]], None]
@@ -286,6 +291,36 @@ def test_the_description_resolves_files_against_the_package(tmp_path: Path) -> N
     tensor = package.description.inputs[0].test_tensor
     assert tensor is not None
     assert Path(str(tensor.source.absolute())) == tmp_path / "test_input.npy"
+
+
+@pytest.mark.parametrize(
+    ("scale", "unit", "said", "expected"),
+    [
+        (100.0, "nanometer", None, 100.0),
+        (0.1, "micrometer", 40.0, 100.0),
+        (1.0, None, 20.0, 20.0),  # deepImageJ would take a scale of 20 for an enlargement
+        (1.0, None, None, None),
+        (1.0, "inch", 20.0, None),  # no unit of microscopes
+    ],
+)
+def test_the_pixel_size_is_the_axis_s_own_or_the_configuration_s(
+    tmp_path: Path, scale: float, unit: str | None, said: float | None, expected: float | None
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        for axis in (*content["inputs"][0]["axes"][2:], *content["outputs"][0]["axes"][2:]):
+            axis |= {"scale": scale} | ({"unit": unit} if unit else {})
+        if said is not None:
+            content["config"] = {"zoobridge": {"pixel_size_nm": said}}
+
+    package = open_package(write_package(tmp_path, change))
+    description = package.description
+    image = xr.DataArray(np.zeros((32, 32), np.float32), dims=("y", "x"))
+    image.attrs["pixel_size_nm"] = {"y": 65.0, "x": 65.0}
+
+    found = pixel_size_nm(description, description.inputs[0], "x")
+    assert found == (None if expected is None else pytest.approx(expected))
+    told = bind({"input": image}, description, read_geometry(description)).warnings
+    assert any(f"made for {expected or 0:g} nm" in text for text in told) == bool(expected)
 
 
 def test_opening_a_package_imports_no_torch() -> None:
