@@ -156,6 +156,7 @@ class UrNet8(nn.Module):
             raise ValueError(f"depth is {depth}; expected at least 1")
         self.channels = channels
         self.stride = 1 if norm == "sample" else 2**depth
+        self.is_local = norm != "sample"
         self.reach_px = 5 * (2**depth - 1)  # without a norm over the sample
         levels = [channels] + [width * MULTIPLES[min(n, 7)] for n in range(depth)]
         self.down = nn.ModuleList()
@@ -342,9 +343,13 @@ class XNet(nn.Module):
         ``reach_px`` around them give the whole image's values; take ``depth`` 4 or 5 then.
     channels : int
         3 as published: three random STORM renderings of the same structure, which are averaged.
+    fusion_norm : str, optional
+        The same for the fusion alone; as ``norm`` if left away, as published. "sample" forces one
+        mean and one spread on every third image: what is too much of it goes into few pixels of 2
+        to 5, in training as in use. "none" doesn't; such a third image can be black.
     last_gamma : float
         Where the scales of the three last norms start; 0.1 is near the spread of a STORM image,
-        published is 1.0.
+        published is 1.0. A fusion without statistics starts at 1.
     dropout : float
         Share of values dropped in the decoders below level 5 and at level 2, 0 <= share < 1.
     dropout_at_inference : bool
@@ -363,6 +368,7 @@ class XNet(nn.Module):
         depth: int = 8,
         norm: str = "sample",
         channels: int = 3,
+        fusion_norm: str | None = None,
         last_gamma: float = 0.1,
         dropout: float = 0.5,
         dropout_at_inference: bool = False,
@@ -371,7 +377,9 @@ class XNet(nn.Module):
         if depth < 1:
             raise ValueError(f"depth is {depth}; expected at least 1")
         self.channels = channels
+        fused_over = norm if fusion_norm is None else fusion_norm
         self.stride = 1 if norm == "sample" else 2**depth
+        self.is_local = "sample" not in (norm, fused_over)
         # Without a norm over the sample: kernels of 5 in two levels, of 3 below; the fusion's.
         self.reach_px = sum((5 if level < 2 else 3) * 2**level for level in range(depth)) + 1
         levels = [channels] + [width * MULTIPLES[min(n, 7)] for n in range(depth)]
@@ -383,10 +391,13 @@ class XNet(nn.Module):
                 down.append(Down(levels[level], levels[level + 1], kernel, norm, level == 0))
         self.decoder_a = Decoder(levels, width, norm, dropout, dropout_at_inference)
         self.decoder_b = Decoder(levels, width, norm, dropout, dropout_at_inference)
-        self.fusion = Fusion(channels, width, norm)
+        self.fusion = Fusion(channels, width, fused_over)
         _start(self, norm)
         for last in (self.decoder_a, self.decoder_b, self.fusion):
             nn.init.constant_(last.last_norm.weight, last_gamma)
+        if fused_over != norm:
+            _start(self.fusion, fused_over)
+            nn.init.constant_(self.fusion.last_norm.weight, 1.0)
 
     def forward(self, wf: Tensor, mu_srm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Make the dense STORM images.
@@ -436,6 +447,8 @@ class XMicroscopy(nn.Module):
         Levels; 8 as published.
     norm : str
         "sample" as published, "pixel" or "none"; see ``UrNet8``.
+    x_fusion_norm : str, optional
+        The same for X-Net's fusion alone; see ``XNet``.
     channels : int
         Of both networks inside; 3 as published.
     last_gamma : float
@@ -456,6 +469,7 @@ class XMicroscopy(nn.Module):
         ur_depth: int = 8,
         x_depth: int = 8,
         norm: str = "sample",
+        x_fusion_norm: str | None = None,
         channels: int = 3,
         last_gamma: float = 0.1,
         dropout_at_inference: bool = False,
@@ -475,10 +489,12 @@ class XMicroscopy(nn.Module):
             depth=x_depth,
             norm=norm,
             channels=channels,
+            fusion_norm=x_fusion_norm,
             last_gamma=last_gamma,
             dropout_at_inference=dropout_at_inference,
         )
         self.stride = max(self.ur_net_8.stride, self.x_net.stride)
+        self.is_local = self.ur_net_8.is_local and self.x_net.is_local
         self.reach_px = self.ur_net_8.reach_px + self.x_net.reach_px  # without a norm over all
 
     def forward(self, wf: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
