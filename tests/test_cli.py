@@ -217,6 +217,7 @@ def test_of_a_damaged_file_only_the_sentence_is_told(tmp_path):
     assert told.startswith("Error: cut.tif: the file is cut off")
 
 
+@pytest.mark.filterwarnings("default:warned by Python:UserWarning")
 def test_standard_output_is_given_back_to_a_caller_in_this_process(toys_here, capfd):
     assert toys_here("chatter") == 0
     print("after the job")
