@@ -65,8 +65,9 @@ def _movie_sections(run: Run, package_dir: Path) -> Iterator[Section]:
     if data.like is None or data.like_stack is None:
         return
     movie, _ = take_frames(open_image(data.like_stack))
-    table = read_table(data.like, pixel_size_nm=run.sources.pixel_size_nm)
-    picture = _draw_movie(movie, table, package_dir, pixel_size_nm=run.sources.pixel_size_nm)
+    size_nm = movies_of(run.sources).pixel_size_nm
+    table = read_table(data.like, pixel_size_nm=size_nm)
+    picture = _draw_movie(movie, table, package_dir, pixel_size_nm=size_nm)
     yield Section("Your movie", pictures=[picture])
 
 

@@ -53,12 +53,19 @@ class Sources:
     """For the steps."""
     validation: Source
     """For the judgement; no pixel of it is learned from."""
-    pixel_size_nm: float
-    """Edge of an input's pixel."""
+    pixel_size_nm: float | None
+    """Edge of an input's pixel; None where no image says it."""
     notes: list[str]
     """Sentences on the data."""
     warnings: list[str]
     """What is doubtful in them."""
+
+
+def tell_pixels(sources: Sources) -> str:
+    """Say of what size an input's pixels are."""
+    if sources.pixel_size_nm is None:
+        return "pixels as large as those it was trained on, which no image says"
+    return f"{sources.pixel_size_nm:g} nm pixels"
 
 
 def seed_of(key: Sequence[int]) -> int:

@@ -29,8 +29,8 @@ class Facts:
 
     scaling: Scaling
     """Of its input."""
-    pixel_size_nm: float
-    """Edge of an input pixel."""
+    pixel_size_nm: float | None
+    """Edge of an input pixel; None where it isn't known."""
     radius_px: int
     """Receptive radius, in input pixels."""
     trained_on: Mapping[str, Any]
@@ -166,7 +166,7 @@ def _describe_input(
 ) -> v0_5.InputTensorDescr:
     told = about.inputs[number]
     names = [one.name for one in about.inputs]
-    scale = _space_scale(recipe, about, facts.pixel_size_nm / told.upscaling)
+    scale = _space_scale(recipe, about, facts, told.upscaling)
     size: v0_5.ParameterizedSize | v0_5.SizeReference
     size = v0_5.ParameterizedSize(min=smallest_px(recipe, network, facts), step=stride_of(network))
     axes = []
@@ -191,15 +191,17 @@ def _describe_input(
     )
 
 
-def _space_scale(recipe: Recipe, about: About, edge_nm: float) -> dict[str, Any]:
-    """Give scale and unit of an axis whose pixels have an edge.
+def _space_scale(recipe: Recipe, about: About, facts: Facts, upscaling: int) -> dict[str, Any]:
+    """Give scale and unit of an axis with so many pixels for each of the first input.
 
     deepImageJ takes an output's scale for the factor between input and output. Where all images
     are of one size it stays 1 then, and ``config.zoobridge`` tells the pixel size.
     """
     if recipe.task.upscaling == 1 and all(one.upscaling == 1 for one in about.inputs):
         return {"scale": 1.0}
-    return {"scale": edge_nm, "unit": "nanometer"}
+    if facts.pixel_size_nm is None:
+        return {"scale": 1 / upscaling}
+    return {"scale": facts.pixel_size_nm / upscaling, "unit": "nanometer"}
 
 
 def _scale(told: Input, scaling: Scaling) -> list[v0_5.PreprocessingDescr]:
@@ -231,7 +233,7 @@ def _describe_output(
         v0_5.SpaceOutputAxisWithHalo(
             id=v0_5.AxisId(name),
             halo=halo_px(recipe, network, facts),
-            **_space_scale(recipe, about, facts.pixel_size_nm / recipe.task.upscaling),
+            **_space_scale(recipe, about, facts, recipe.task.upscaling),
             size=v0_5.SizeReference(
                 tensor_id=v0_5.TensorId(about.inputs[0].name), axis_id=v0_5.AxisId(name)
             ),

@@ -62,11 +62,12 @@ class HeatmapKind(MovieKind):
     def card_words(self, recipe: Recipe, sources: Sources) -> CardWords:
         """Say how the image is to be read."""
         part = _part(recipe)
-        fine_nm = sources.pixel_size_nm / part.upscaling
+        size_nm = movies_of(sources).pixel_size_nm
+        fine_nm = size_nm / part.upscaling
         return CardWords(
             "left: the sum of a movie's frames; right: the sum of the outputs",
             (
-                f"Input: raw camera frames of {sources.pixel_size_nm:g} nm pixels, each on its "
+                f"Input: raw camera frames of {size_nm:g} nm pixels, each on its "
                 "own; those of a movie go along the batch. Scaling and upscaling are inside.",
                 f"Output: emitters per fine pixel of {fine_nm:g} nm; one adds up to about "
                 f"{part.amount:g}. Sum over the frames for the super-resolved image.",

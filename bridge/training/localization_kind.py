@@ -17,7 +17,7 @@ from bridge.smlm.patches import PatchConditions
 from bridge.smlm.render import render_gaussian
 from bridge.smlm.simulate import Simulation, simulate_movie
 from bridge.smlm.structures import Filaments
-from bridge.training.batches import Sources
+from bridge.training.batches import Sources, tell_pixels
 from bridge.training.kind import About, Arrays, CardWords, Figures, Output
 from bridge.training.localization_figures import measure
 from bridge.training.movie_kind import (
@@ -83,7 +83,7 @@ class LocalizationKind(MovieKind):
             "uncertainty",
             (
                 "`zoobridge localize` makes a table of a movie, which ThunderSTORM opens.",
-                f"Input: raw camera frames of {sources.pixel_size_nm:g} nm pixels, {which}. The "
+                f"Input: raw camera frames of {tell_pixels(sources)}, {which}. The "
                 "camera's offset and gain are those below; `zoobridge localize` converts others.",
                 "Output: " + ", ".join(outputs_of(_conditions(recipe))) + ". An emitter is where "
                 "the probability is the highest of 3 x 3 pixels and above 0.1, and adds up to "

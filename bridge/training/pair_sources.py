@@ -323,5 +323,5 @@ def _open_folder(recipe: Recipe) -> PairSources:
         + ", ".join(f"{number} for {part}" for part, number in counts.items())
         + "."
     ]
-    size_nm = folder.input_pixel_size_nm or 1.0
+    size_nm = folder.input_pixel_size_nm
     return PairSources(training, validation, size_nm, notes, [], test, None, folder)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bridge.errors import TrainingError
 from bridge.images.preview import save_picture
-from bridge.training.batches import ImagePairs, Sources
+from bridge.training.batches import ImagePairs, Sources, tell_pixels
 from bridge.training.degraded_sources import open_degraded
 from bridge.training.kind import (
     BLEND_PX,
@@ -153,7 +153,7 @@ class RegressionKind(Kind):
         return CardWords(
             "from left to right: input, output, target",
             (
-                f"Input: images of {opened.pixel_size_nm:g} nm pixels. {scaling}",
+                f"Input: images of {tell_pixels(opened)}. {scaling}",
                 f"Output: {part.upscaling} pixel(s) per input pixel and direction.",
                 *self.tiles(recipe),
                 *self.use(recipe),

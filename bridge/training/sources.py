@@ -246,6 +246,8 @@ class MixedSource:
 class MovieSources(Sources):
     """What a recipe learns from: a simulation, movies, or both."""
 
+    pixel_size_nm: float
+    """Edge of a camera pixel."""
     conditions: PatchConditions | None
     """What is simulated."""
     fields: list[Field]

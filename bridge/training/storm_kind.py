@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bridge.images.preview import save_picture
-from bridge.training.batches import Sources
+from bridge.training.batches import Sources, tell_pixels
 from bridge.training.kind import (
     BLEND_PX,
     About,
@@ -146,7 +146,7 @@ class UrNetKind(Kind):
         return CardWords(
             f"from left to right: widefield, {', '.join(self.results)}",
             (
-                f"Input: a widefield image that was enlarged to {opened.pixel_size_nm:g} nm pixels "
+                f"Input: a widefield image that was enlarged to {tell_pixels(opened)} "
                 f"first. Each whole image is stretched by its percentiles {low:g} and {high:g}, "
                 f"never tile by tile. zoobridge takes their difference for {opened.floor:g} at "
                 "least, so that an empty image stays dark; other programs stretch its noise.",

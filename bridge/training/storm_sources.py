@@ -255,7 +255,7 @@ def _open_folder(recipe: Recipe, place: Path, *, is_dense: bool) -> StormSources
         StormPatches(fields[part], patch_px=data.patch_px, percent=percent_of(recipe), floor=floor)
         for part in ("training", "validation")
     )
-    size_nm = folder.settings.pixel_size_nm or 1.0
+    size_nm = folder.settings.pixel_size_nm
     known = {"fields": len(folder.fields), **folder.settings.model_dump(mode="json")}
     known.pop("source")  # it may name places
     return StormSources(learned, judged, size_nm, notes, [], test, floor, None, known)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+import yaml
 from skimage.metrics import peak_signal_noise_ratio
 
 from bridge.errors import Cancelled, OutputError, RecipeError, TrainingError
@@ -25,6 +27,7 @@ from bridge.training.chain import reopen_chain, split_recipe, train_chain
 from bridge.training.fit import reopen, train
 from bridge.training.image_losses import MultiScaleSsim
 from bridge.training.kind import stretch
+from bridge.training.kinds import KINDS
 from bridge.training.monitor import refuse_dead_output
 from bridge.training.package import make_package
 from bridge.training.recipe import Recipe, load_recipe
@@ -181,6 +184,19 @@ def test_a_folder_gives_three_of_a_field_s_draws(folder):
     assert batch.targets.max() == 1
     truth = sources.test[0].truth
     assert compare(sources.test[0].sparse.mean(axis=0), truth)["correlation"] > 0.7
+
+
+@pytest.mark.parametrize(
+    ("said", "told"), [(None, "pixels as large as those"), (20.0, "20 nm pixels")]
+)
+def test_a_card_makes_up_no_pixel_size(folder, tmp_path, said, told):
+    place = shutil.copytree(folder, tmp_path / "fields")
+    settings = yaml.safe_load((place / "storm.yaml").read_text()) | {"pixel_size_nm": said}
+    (place / "storm.yaml").write_text(yaml.safe_dump(settings))
+    recipe = small("ur-net-8", data__folder=str(place), data__patch_px=64)
+    sources = open_storm_sources(recipe, stride=1, is_dense=False)
+    assert sources.pixel_size_nm == said
+    assert told in KINDS[recipe.task.kind].card_words(recipe, sources).use[0]
 
 
 def test_a_folder_without_dense_renderings_is_refused_for_x_net(folder):
