@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -342,9 +341,11 @@ def test_the_shell_is_quick_and_loads_nothing_heavy():
     )
     seconds = []
     for _ in range(3):
-        started = time.perf_counter()
+        before = os.times()
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        seconds.append(time.perf_counter() - started)
+        after = os.times()  # processor time: a busy machine adds less to it
+        used = zip(before, after, strict=True)
+        seconds.append(sum(end - start for start, end in list(used)[2:4]))
         assert done.stderr.strip() == "[]"
         assert "predict" in done.stdout
     assert min(seconds) < 1.0  # 0.3 s on two slow cores
