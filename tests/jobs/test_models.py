@@ -85,13 +85,7 @@ def test_info_tells_axes_scales_steps_and_consent(models, write_package, tmp_pat
     assert all(w["usable"] for w in card["weights"])
     assert card["zoobridge"] == {"pixel_size_nm": 100}
     assert "consent" in card["trust"]
-    for part in (
-        "A convolution.",
-        "MIT",
-        "y: 16, 17, ..., scale",
-        "0.1 micrometer",
-        "pixel_size_nm",
-    ):
+    for part in ("A convolution.", "MIT", "y: 16, 17, ..., scale 0.1 micrometer", "pixel_size_nm"):
         assert part in shown
 
 
