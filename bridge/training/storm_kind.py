@@ -43,7 +43,7 @@ TAGS: Final = (
     "2d",
     "pytorch",
 )
-"""Halo that is declared where the output depends on the whole image."""
+"""Tags of every such package."""
 
 
 class UrNetKind(Kind):
